@@ -1,0 +1,32 @@
+"""Tables of results as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def render(rows: Sequence[dict[str, object]]) -> str:
+    """Renders rows with the same keys as an aligned Markdown table; numbers stand to the right."""
+    if not rows:
+        return ""
+    header = list(rows[0])
+    cells = [[str(row[key]) for key in header] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [all(_is_number(row[index]) for row in cells) for index in range(len(header))]
+    rule = ["-" * (width - 1) + ":" if ends else "-" * width for width, ends in zip(widths, right, strict=True)]
+    return "\n".join(_line(line, widths, right) for line in (header, rule, *cells))
+
+
+def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
+    padded = (
+        cell.rjust(width) if ends else cell.ljust(width) for cell, width, ends in zip(cells, widths, right, strict=True)
+    )
+    return f"| {' | '.join(padded)} |"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,21 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_config(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """``-c``, required unless there is a default, and ``-o``."""
+    parser.add_argument(
+        "-c", "--config", required=default is None, default=default, metavar="FILE", help="config file (YAML)"
+    )
+    parser.add_argument(
+        "-o",
+        "--override",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a key, such as Train.epochs=1; +KEY=VALUE adds to a free-form map",
+    )

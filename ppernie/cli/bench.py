@@ -1,0 +1,47 @@
+"""``ppernie bench``: measurements, both sides in one run, interleaved, as ratios."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "measure training, inference or tokenizing beside other libraries"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    benches = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
+
+    train = benches.add_parser("train", help="a training step beside PaddleNLP's and Hugging Face's")
+    train.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
+    train.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
+    train.add_argument("--threads", type=int, default=2, metavar="N")
+
+    infer = benches.add_parser("infer", help="an exported model beside PaddleNLP eager and ONNX Runtime")
+    infer.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
+    infer.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
+    infer.add_argument("--rounds", type=int, default=20, metavar="N")
+    infer.add_argument("--threads", type=int, default=2, metavar="N")
+
+    tokenize = benches.add_parser("tokenize", help="the tokenizer beside PaddleNLP's")
+    tokenize.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
+    tokenize.add_argument("--text", required=True, metavar="FILE", help="one sentence a line")
+    tokenize.add_argument("--rounds", type=int, default=5, metavar="N")
+
+
+def run(args: argparse.Namespace) -> int:
+    print(_table(args))
+    return 0
+
+
+def _table(args: argparse.Namespace) -> str:
+    if args.bench == "train":
+        from ppernie.bench import train
+
+        return train.benchmark(args.sizes, args.rounds, args.threads)
+    if args.bench == "infer":
+        from ppernie.bench import infer
+
+        return infer.benchmark(args.sizes, args.batches, args.rounds, args.threads)
+    from ppernie.bench import tokenize
+    from ppernie.bench.table import render
+
+    return render(tokenize.run(args.vocab, args.text, rounds=args.rounds))

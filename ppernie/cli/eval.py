@@ -1,0 +1,53 @@
+"""``ppernie eval``: a trained model on a labelled set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+HELP = "evaluate a trained model on the Data.eval of its config, or on Data.test"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ppernie.cli.arguments import add_config
+
+    add_config(parser)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="model folder; the best_model of Global.output_dir by default",
+    )
+    parser.add_argument("--split", choices=("eval", "test"), default="eval", help="which part of Data")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppernie.config import load_config
+    from ppernie.engine.device import prepare_device
+    from ppernie.engine.logs import log_to_console
+    from ppernie.errors import UserError
+
+    config = load_config(args.config, args.override)
+    source = getattr(config.Data, args.split)
+    if source is None:
+        raise UserError(f"Data.{args.split} is missing: name the labelled file or data set")
+    log_to_console()
+    prepare_device(config.Global)
+
+    from ppernie.data.readers import read_examples
+    from ppernie.engine.evaluate import evaluate
+    from ppernie.zoo.folder import load_model
+
+    model, task, description = load_model(args.model or Path(config.Global.output_dir) / "best_model")
+    examples = read_examples(
+        source,
+        root=config.Data.root,
+        fields=config.Data.fields,
+        task=description.task["name"],
+        purpose="eval",
+    )
+    items = [item for example in examples for item in task.expand(example, True)]
+    metrics = evaluate(model, task, items, config.Eval.batch_size)
+    print(json.dumps({"examples": len(examples), **metrics}, indent=2))
+    return 0

@@ -1,0 +1,53 @@
+"""``ppernie predict``: answers to lines of text."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+HELP = "answer lines of text or JSON with an exported or a trained model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="export folder or model folder")
+    parser.add_argument(
+        "--input", required=True, metavar="FILE|-", help="lines of text or JSON; - reads standard input"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write here in place of standard output")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppernie.inference.pipeline import open_pipeline
+
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(_open(args.input)) if args.input != "-" else sys.stdin.buffer
+        pipeline = open_pipeline(args.model, device=args.device, precision=args.precision, threads=args.threads)
+        sink = stack.enter_context(_create(args.output)) if args.output else sys.stdout
+        for answer in pipeline.lines(source):
+            sink.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            sink.flush()
+    return 0
+
+
+def _open(name: str) -> BinaryIO:
+    from ppernie.errors import UserError
+
+    try:
+        return open(name, "rb")
+    except OSError as error:
+        raise UserError(f"--input {name}: {error.strerror}") from error
+
+
+def _create(name: str) -> contextlib.AbstractContextManager:  # type: ignore[type-arg]
+    from ppernie.files import writing
+
+    path = Path(name)
+    with writing(path):
+        return path.open("w", encoding="utf-8")

@@ -1,0 +1,192 @@
+"""The sections of a config as typed objects."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Steps = Annotated[int, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=0, lt=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys and non-finite numbers are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GlobalSection(Section):
+    """The run as a whole."""
+
+    output_dir: str = Field(min_length=1, description="Folder for checkpoints, logs and the resolved config")
+    seed: int = Field(default=42, ge=0, description="Seed of every random generator")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto", description="Device; auto takes a GPU when there is one"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; null leaves the choice to Paddle")
+    pretrained_model: str | None = Field(
+        default=None, description="Folder of the model whose weights the run starts from"
+    )
+
+
+class ArchHead(Section):
+    """The keys of Arch that all families share."""
+
+    name: str = Field(description="Family and class, such as ernie3/ErnieForSequenceClassification")
+    variant: str | None = Field(default=None, description="Released size whose fields are the defaults of this section")
+
+
+class ArchSection(ArchHead):
+    """The architecture; ``model`` is the family's complete config object."""
+
+    model: BaseModel = Field(exclude=True)
+
+
+class TaskHead(Section):
+    """The key of Task that all tasks share."""
+
+    name: str = Field(description="What the run asks of the model, such as sequence_classification")
+
+
+class TaskSection(TaskHead):
+    """The task; ``options`` is the object of its own options."""
+
+    options: BaseModel = Field(exclude=True)
+
+
+class TokenizerSection(Section):
+    """How text becomes token ids."""
+
+    name: Literal["ernie"] = Field(default="ernie", description="Kind of tokenizer")
+    vocab_file: str | None = Field(default=None, description="Vocabulary file; null takes the pretrained model's")
+    lowercase: bool = Field(default=True, description="Lower-case the text first")
+
+
+class Source(Section):
+    """Where examples come from: files or a named data set."""
+
+    files: str | list[str] | None = Field(default=None, description="File, glob pattern, or list of them")
+    dataset: str | None = Field(default=None, description="Named data set, in place of files")
+    subset: str | None = Field(default=None, description="Part of the named data set, such as a task of a benchmark")
+    split: str | None = Field(default=None, description="Split of the named data set, such as train")
+    format: Literal["jsonl", "json", "tsv", "csv", "conll", "squad", "cluewsc", "text"] | None = Field(
+        default=None, description="Layout of the files; null goes by the extension"
+    )
+    columns: list[str] | None = Field(default=None, description="Column names of a TSV or CSV file without a header")
+    header: bool | None = Field(
+        default=None, description="Whether the first line of a TSV or CSV file names the columns"
+    )
+    fields: dict[str, str] | None = Field(default=None, description="Overrides Data.fields for this source")
+    limit: int | None = Field(default=None, ge=1, description="Read at most this many examples")
+
+
+class DataSection(Section):
+    """The examples of a run."""
+
+    root: str | None = Field(default=None, description="Folder that relative file paths start from")
+    tokenizer: TokenizerSection | None = Field(default=None, description="Tokenizer; null takes the pretrained model's")
+    max_length: int = Field(default=128, ge=4, description="Longest input in tokens, special tokens included")
+    fields: dict[str, str] = Field(default={}, description="Field of the task -> column, or a template with {column}")
+    train: Source | None = Field(default=None, description="Examples to learn from")
+    eval: Source | None = Field(default=None, description="Examples that the best model is chosen on")
+    test: Source | None = Field(default=None, description="Examples that the best model is reported on")
+    workers: int = Field(
+        default=0, ge=0, description="Processes that prepare batches; 0 prepares them in the main process"
+    )
+
+
+class Schedule(Section):
+    """The learning rate over the steps of a run."""
+
+    name: Literal["linear", "cosine", "polynomial", "wsd", "constant"] = Field(default="linear", description="Shape")
+    warmup: Ratio | Steps = Field(default=0.0, description="Rise from zero: a share of the run (0.1) or steps (100)")
+    power: float = Field(default=1.0, gt=0, description="Exponent of polynomial")
+    min_ratio: float = Field(default=0.0, ge=0, le=1, description="Final learning rate as a share of the highest")
+    decay: Ratio | Steps = Field(default=0.1, description="Final fall of wsd: a share of the run (0.1) or steps (100)")
+
+
+class OptimizerSection(Section):
+    """How gradients change the weights."""
+
+    name: Literal["adamw"] = Field(default="adamw", description="Optimizer")
+    learning_rate: float = Field(gt=0, description="Highest learning rate")
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), description="Decay of the first and second moment")
+    epsilon: float = Field(default=1e-8, gt=0, description="Added to the denominator")
+    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay")
+    no_decay: list[str] = Field(default=["bias", "norm"], description="Parameters whose name matches are not decayed")
+    layer_decay: float = Field(default=1.0, gt=0, le=1, description="Factor on the learning rate for each layer down")
+    clip_norm: float | None = Field(default=1.0, gt=0, description="Largest global gradient norm; null does not clip")
+    schedule: Schedule = Field(default=Schedule(), description="Learning rate over the run")
+
+
+class AmpSection(Section):
+    """Mixed precision."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Type to compute in")
+    initial_loss_scale: float = Field(default=32768.0, gt=0, description="First loss scale of float16")
+    growth_interval: int = Field(default=2000, ge=1, description="Finite steps after which the loss scale doubles")
+
+
+class Spike(Section):
+    """What counts as a jump of the loss, and what follows it."""
+
+    factor: float = Field(gt=1, description="A loss above this many times the recent mean is a spike")
+    window: int = Field(default=100, ge=2, description="Steps in the recent mean")
+    action: Literal["report", "skip", "rollback"] = Field(default="report", description="What to do about a spike")
+
+
+class TrainSection(Section):
+    """The training loop."""
+
+    epochs: int = Field(default=3, ge=1, description="Passes over the training examples")
+    max_steps: int | None = Field(default=None, ge=1, description="Stop after this many optimizer steps")
+    batch_size: int = Field(ge=1, description="Examples in a batch on one device")
+    accumulate_steps: int = Field(default=1, ge=1, description="Batches whose gradients make one optimizer step")
+    log_every: int = Field(default=10, ge=1, description="Steps between log lines")
+    save_every: int | None = Field(default=None, ge=1, description="Steps between checkpoints; null saves each epoch")
+    keep_last: int = Field(default=2, ge=1, description="Checkpoints to keep")
+    on_nan: Literal["stop", "skip", "rollback"] = Field(
+        default="stop", description="What to do about a non-finite loss"
+    )
+    spike: Spike | None = Field(default=None, description="Watch for jumps of the loss; null does not")
+
+
+class EvalSection(Section):
+    """Evaluation during and after training."""
+
+    batch_size: int = Field(default=32, ge=1, description="Examples in a batch")
+    every: int | None = Field(default=None, ge=1, description="Steps between evaluations; null evaluates each epoch")
+    metric: str | None = Field(
+        default=None, description="Metric that picks the best model; null takes the task's first"
+    )
+    early_stopping: int | None = Field(default=None, ge=1, description="Stop after this many evaluations without gain")
+
+
+class ExportSection(Section):
+    """The static graph and its proof."""
+
+    tolerance: float = Field(default=1e-5, gt=0, description="Largest difference allowed between the two graphs")
+    samples: int = Field(default=16, ge=1, description="Real inputs to compare the two graphs on")
+
+
+class Config(Section):
+    """A checked config; attribute names are the section names of the YAML."""
+
+    Global: GlobalSection = Field(description="The run as a whole")
+    Arch: ArchSection = Field(description="The architecture")
+    Task: TaskSection = Field(description="What the run asks of the model")
+    Data: DataSection = Field(description="The examples")
+    Optimizer: OptimizerSection = Field(description="How gradients change the weights")
+    AMP: AmpSection = Field(default=AmpSection(), description="Mixed precision")
+    Train: TrainSection = Field(description="The training loop")
+    Eval: EvalSection = Field(default=EvalSection(), description="Evaluation")
+    Export: ExportSection = Field(default=ExportSection(), description="The static graph and its proof")
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain values, defaults and variant's fields included, that parse to an equal Config."""
+        values = self.model_dump(mode="json")
+        values["Arch"] |= self.Arch.model.model_dump(mode="json", round_trip=True)
+        values["Task"] |= self.Task.options.model_dump(mode="json", round_trip=True)
+        return values

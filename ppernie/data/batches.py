@@ -1,0 +1,111 @@
+"""Batches of a training set, each a pure function of seed, epoch and number.
+
+Nothing about a position is hidden in an iterator: (epoch, number) says it all, so a run goes on at the exact batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import paddle
+
+    from ppernie.tasks.base import Batch, Item, Task
+
+# Batches that are sorted together by length: enough to save padding, few enough to keep the order random.
+_POOL = 50
+
+
+def plan_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Batches of one epoch as arrays of indices.
+
+    The order is random; items of like length share a batch within pools of ``50 * batch_size``.
+
+    Args:
+        lengths: int [items], tokens of each item.
+
+    Returns:
+        ``ceil(items / batch_size)`` arrays; every index occurs once.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(lengths))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), _POOL * batch_size):
+        pool = order[start : start + _POOL * batch_size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class Counts(NamedTuple):
+    """How much a batch holds: labelled units, samples, tokens without padding."""
+
+    weight: float
+    samples: float
+    tokens: float
+
+
+class TrainingBatches:
+    """The training set as numbered batches.
+
+    Args:
+        task: encodes and collates.
+        items: what the examples expanded to.
+        batch_size: items in a batch.
+        seed: of order and masks.
+        workers: processes that make batches ahead; 0 makes them in this one.
+    """
+
+    def __init__(self, task: Task, items: Sequence[Item], batch_size: int, seed: int, workers: int) -> None:
+        self.task, self.items, self.seed, self.workers = task, items, seed, workers
+        self.batch_size = batch_size
+        self._lengths = np.asarray([item.length for item in items])
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.items) // self.batch_size)
+
+    def iterate(self, epoch: int, start: int = 0) -> Iterator[tuple[dict[str, paddle.Tensor], Counts]]:
+        """Batches ``start``, ``start + 1``, ... of an epoch, as tensors on the current device."""
+        from paddle.io import DataLoader
+
+        epoch_batches = _EpochBatches(self, epoch, start)
+        for batch in DataLoader(epoch_batches, batch_size=None, num_workers=self.workers, collate_fn=_unchanged):
+            yield batch, Counts(*batch.pop("counts").tolist())
+
+    def make(self, indices: np.ndarray, epoch: int) -> Batch:
+        """One batch from the indices of its items, with its ``Counts`` as the array ``counts``."""
+        features = [self.task.encode(self.items[i], (self.seed, epoch, int(i))) for i in indices]
+        batch = self.task.collate(features)
+        tokens = sum(int((batch[name] != self.task.tokenizer.pad_id).sum()) for name in self.task.id_names)
+        batch["counts"] = np.asarray([self.task.weight(batch), len(indices), tokens], dtype=np.float64)
+        return batch
+
+
+class _EpochBatches:
+    """The map-style data set whose entries are whole batches."""
+
+    def __init__(self, batches: TrainingBatches, epoch: int, start: int) -> None:
+        self.batches, self.epoch = batches, epoch
+        self.plan = plan_epoch(batches._lengths, batches.batch_size, batches.seed, epoch)[start:]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.batches.make(self.plan[number], self.epoch)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def evaluation_batches(task: Task, items: Sequence[Item], batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+    """All items once, longest first, as (indices, batch): padding is least, and memory peaks at the start."""
+    order = np.argsort([-item.length for item in items], kind="stable")
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        yield indices, task.collate([task.encode(items[i], (0, 0, int(i))) for i in indices])

@@ -1,0 +1,310 @@
+"""The ERNIE tokenizer: PaddleNLP's ids from the Rust library `tokenizers`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import AddedToken, Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from ppernie.errors import UserError
+
+# Loader workers are forked, and a pool of Rust threads does not survive a fork.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+Truncate = Literal["longest_first", "first", "second"]
+
+VOCAB_FILE = "vocab.txt"
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
+MAX_VOCAB_LINES = 1_000_000
+MAX_WORD_CHARACTERS = 100
+
+# What PaddleNLP calls a Chinese character, and the characters it calls symbols beside the Unicode class S.
+CHINESE = "3400-4DBF 4E00-9FFF F900-FAFF 20000-2A6DF 2A700-2CEAF 2F800-2FA1F"
+EXTRA_SYMBOLS = "B2 B5 BA D8 14B 1B1 3007"
+# PaddleNLP asks Python 3.11, which knows Unicode 14 and drops what is not assigned there; the Rust library
+# knows Unicode 16. These are the unassigned stretches of Unicode 14 in which something was assigned since.
+AFTER_UNICODE_14 = """
+892-897 CF3-CFF ECE-ECF 1B4D-1B4F 1B7F 1C89-1C8F 2427-243F 2FFC-2FFF 31E4-31EF A7CB-A7CF A7DA-A7F1 105BD-105FF
+10D3A-10E5F 10EB2-10EFF 1123F-1127F 11375-113FF 116CA-116FF 11AF9-11BFF 11EF9-11FAF 1342F 13439-143FF
+14647-167FF 16B90-16E3F 18CD6-18CFF 1B123-1B14F 1B153-1B163 1BCA4-1CEFF 1D246-1D2DF 1DF1F-1DFFF 1E02B-1E0FF
+1E300-1E7DF 1F6D8-1F6DC 1F774-1F77F 1F7D9-1F7DF 1F8B2-1F8FF 1FA75-1FA77 1FA87-1FA8F 1FAAD-1FAAF 1FABB-1FABF
+1FAC6-1FACF 1FADA-1FADF 1FAE8-1FAEF 1FAF7-1FAFF 1FBCB-1FBEF 2B739-2B73F 2EBE1-2F7FF 3134B-E0000
+"""
+UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _code_points(ranges: str) -> str:
+    """Turns "B2 3400-4DBF" into the inside of a regular expression's character class."""
+    return re.sub(r"([0-9A-F]+)", r"\\x{\1}", ranges).replace(" ", "").replace("\n", "")
+
+
+DROPPED = Regex(rf"[\p{{C}}\x{{FFFD}}{_code_points(AFTER_UNICODE_14)}&&[^\t\n\r]]")
+ACCENT = Regex(r"[\p{Mn}\x{1171E}]")  # U+1171E left the class Mn after Unicode 14
+ALONE = rf"\p{{P}}\p{{S}}{_code_points(EXTRA_SYMBOLS)}{_code_points(CHINESE)}"
+WORD = Regex(rf"[{ALONE}]|[^\p{{Z}}\t\n\r{ALONE}]+")
+
+
+class ErnieTokenizer:
+    """Text to ids, equal to those of `paddlenlp.transformers.ErnieTokenizer.from_pretrained` on Python 3.11.
+
+    Control, private and unassigned characters are dropped; Chinese characters, punctuation and symbols stand
+    alone; the rest is cut at spaces and then into the longest pieces of the vocabulary. A literal "[MASK]" or
+    other special token in a text becomes that token. Offsets count characters of the text as it was given.
+    Nothing changes after construction, so threads and forked workers may share one object.
+
+    Known differences from PaddleNLP: U+11938 counts as two characters; `truncate="first"` or `"second"` with
+    no room for a token, and a `max_length` below 3 (5 for a pair), raise where PaddleNLP returns too many ids.
+
+    Args:
+        tokens: the vocabulary in the order of ids. Of a token that occurs twice ("$" in ERNIE 3.0) the last id
+            is produced, as by PaddleNLP.
+        lowercase: lower-case the text and strip its accents.
+    """
+
+    def __init__(self, tokens: Sequence[str], *, lowercase: bool = True) -> None:
+        self.lowercase = lowercase
+        self.vocab = {token: index for index, token in enumerate(tokens)}
+        self._tokens = list(tokens)
+        self.unk_id, self.sep_id, self.pad_id, self.cls_id, self.mask_id = map(
+            self.vocab.__getitem__, SPECIAL_TOKENS.values()
+        )
+        model = models.WordPiece(self.vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARACTERS)
+        self._tokenizer = Tokenizer(model)
+        steps: list[normalizers.Normalizer] = [normalizers.Replace(DROPPED, "")]
+        if lowercase:
+            steps += [normalizers.Lowercase(), normalizers.NFD(), normalizers.Replace(ACCENT, "")]
+        self._tokenizer.normalizer = normalizers.Sequence(steps)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD, "removed", invert=True)
+        sep, cls = ("[SEP]", self.sep_id), ("[CLS]", self.cls_id)
+        self._tokenizer.post_processor = processors.BertProcessing(sep, cls)
+        self._tokenizer.add_special_tokens(
+            [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS.values()]
+        )
+
+    @classmethod
+    def from_vocab(cls, path: str | Path, *, lowercase: bool = True) -> ErnieTokenizer:
+        """Reads a file of one token a line, or of "token<TAB>id" lines; `UserError` if it is not sound."""
+        return cls(_read_vocab(Path(path)), lowercase=lowercase)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> ErnieTokenizer:
+        """Reads `vocab.txt` and, if it is there, `tokenizer_config.json`, as saved here or by PaddleNLP."""
+        config = Path(folder) / CONFIG_FILE
+        lowercase = _read_lowercase(config) if config.exists() else True
+        return cls.from_vocab(Path(folder) / VOCAB_FILE, lowercase=lowercase)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `vocab.txt` and `tokenizer_config.json`, which PaddleNLP's `from_pretrained` reads too."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {"tokenizer_class": "ErnieTokenizer", "do_lower_case": self.lowercase, **SPECIAL_TOKENS}
+        lines = "".join(f"{token}\n" for token in self._tokens)
+        (folder / VOCAB_FILE).write_text(lines, encoding="utf-8", newline="\n")
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def vocab_size(self) -> int:
+        """The highest id + 1."""
+        return len(self._tokens)
+
+    def token_to_id(self, token: str) -> int:
+        """The token's id; that of [UNK] for a token outside the vocabulary."""
+        return self.vocab.get(token, self.unk_id)
+
+    def id_to_token(self, index: int) -> str:
+        """The token of an id in [0, vocab_size)."""
+        return self._tokens[index]
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Tokens joined by spaces, pieces of a word joined without."""
+        special = set(SPECIAL_TOKENS.values()) if skip_special_tokens else set()
+        tokens = (self._tokens[index] for index in ids)
+        return " ".join(token for token in tokens if token not in special).replace(" ##", "")
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        max_length: int | None = None,
+        truncate: Truncate = "longest_first",
+        stride: int = 0,
+    ) -> Encoding:
+        """Encodes as [CLS] text [SEP] or [CLS] text [SEP] pair [SEP]; type ids are 0, and 1 for the pair.
+
+        More than `max_length` ids are cut, of the text that `truncate` names. The windows cut off are in
+        `.overflowing`, neighbours sharing `stride` tokens; a pair cut `longest_first` has no such windows.
+        Raises `UserError` where `max_length` leaves no room.
+        """
+        texts = (text,) if pair is None else (text, pair)
+        encodings = [self._cut(*side) for side in _sides(texts)]
+        return self._join(texts, encodings, max_length, truncate, stride)
+
+    def encode_batch(
+        self,
+        items: Sequence[str | tuple[str, str]],
+        *,
+        max_length: int | None = None,
+        truncate: Truncate = "longest_first",
+        stride: int = 0,
+    ) -> list[Encoding]:
+        """`encode` of every text or (text, pair)."""
+        batch = [(item,) if isinstance(item, str) else item for item in items]
+        sides = [side for texts in batch for side in _sides(texts)]
+        try:
+            encodings = iter(self._tokenizer.encode_batch(sides, add_special_tokens=False))
+        except TypeError:
+            encodings = iter([self._cut(*side) for side in sides])
+        return [self._join(texts, [next(encodings) for _ in texts], max_length, truncate, stride) for texts in batch]
+
+    def encode_words(self, words: Sequence[str], *, max_length: int | None = None) -> Encoding:
+        """Encodes words (or characters) cut beforehand; `.word_ids` are indices into `words`.
+
+        A word without a token (a space, a control character) takes no id and leaves a gap in `.word_ids`.
+        Offsets count characters within each word.
+        """
+        try:
+            encoding = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
+        except TypeError:
+            repaired = [_without_surrogates(word) for word in words]
+            encoding = self._tokenizer.encode(repaired, is_pretokenized=True, add_special_tokens=False)
+        return self._join((), [encoding], max_length, "first", 0)
+
+    def _cut(self, *side: str) -> Encoding:
+        """Encodes without special tokens."""
+        try:
+            return self._tokenizer.encode(*side, add_special_tokens=False)
+        except TypeError:
+            return self._tokenizer.encode(*map(_without_surrogates, side), add_special_tokens=False)
+
+    def _join(
+        self,
+        texts: Sequence[str],
+        encodings: list[Encoding],
+        max_length: int | None,
+        truncate: Truncate,
+        stride: int,
+    ) -> Encoding:
+        """Cuts one or two encodings down to `max_length` and adds the special tokens."""
+        if max_length is None:
+            return self._tokenizer.post_process(*encodings)
+        lengths = [len(encoding) for encoding in encodings]
+        room = max_length - 1 - len(lengths)
+        excess = sum(lengths) - room
+        if room < len(lengths):
+            raise UserError(f"max_length {max_length} leaves no room beside the special tokens: raise it")
+        if excess <= 0:
+            return self._tokenizer.post_process(*encodings)
+        if len(lengths) == 2 and truncate == "longest_first":
+            if stride:
+                raise UserError("a pair cut longest_first has no windows: cut one text, or set stride to 0")
+            first = min(lengths[0], max(room - room // 2, room - lengths[1]))
+            heads = map(self._head, texts, encodings, (first, room - first))
+            return self._tokenizer.post_process(*heads)
+        side = {"longest_first": 0, "first": 0, "second": -1}[truncate]
+        kept = lengths[side] - excess
+        if kept <= stride:
+            raise UserError(
+                f"max_length {max_length} leaves {max(kept, 0)} tokens of the text to be cut, and that must be "
+                f"more than the stride {stride}: raise max_length, lower stride or cut the other text"
+            )
+        encodings[side].truncate(kept, stride)
+        return self._tokenizer.post_process(*encodings)
+
+    def _head(self, text: str, encoding: Encoding, kept: int) -> Encoding:
+        """The first `kept` tokens, without the windows that `Encoding.truncate` would leave behind.
+
+        Two texts of 40 windows each would be joined into 1,600. The longest piece at each place does not depend
+        on what follows the cut, so encoding the shortened text gives the same tokens.
+        """
+        if kept == len(encoding):
+            return encoding
+        head = self._cut(text[: encoding.offsets[kept - 1][1]])
+        head.truncate(kept)  # one character may yield several tokens (Hangul)
+        return head
+
+
+def _sides(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """What to encode for each text by itself; a pair behind nothing gets type id 1, in its windows too."""
+    first, *pair = texts
+    return [(first,), *(("", second) for second in pair)]
+
+
+def _without_surrogates(text: str) -> str:
+    """Replaces what a Rust string cannot hold by U+FFFD, which is dropped too and keeps the offsets."""
+    return UNPAIRED_SURROGATE.sub("\ufffd", text)
+
+
+def _read_vocab(path: Path) -> list[str]:
+    tokens: dict[int, str] = {}
+    with_ids = False
+    for line, text in _lines(path):
+        where = f"{path}, line {line}"
+        token, tab, index = text.rpartition("\t")
+        if line == 1:
+            with_ids = bool(tab)
+        if with_ids != bool(tab):
+            raise UserError(f"{where}: every line or none must have a tab and an id, as line 1")
+        if not tab:
+            token, index = text, str(line - 1)
+        if not token:
+            raise UserError(f"{where}: there is no token: delete the line, or restore the file")
+        if not re.fullmatch("[0-9]{1,7}", index):
+            raise UserError(f"{where}: {index[:20]!r} is not an id: it must be a whole number, 0 or more")
+        if int(index) in tokens:
+            raise UserError(f"{where}: id {index} is taken already, by {tokens[int(index)]!r}")
+        tokens[int(index)] = token
+    if missing := set(range(len(tokens))) - tokens.keys():
+        raise UserError(f"{path}: no line has id {min(missing)}, and ids must run from 0 without a gap")
+    ordered = [tokens[index] for index in range(len(tokens))]
+    for token in SPECIAL_TOKENS.values():
+        if ordered.count(token) != 1:
+            raise UserError(f"{path}: the vocabulary must hold {token} once, and holds it {ordered.count(token)} times")
+    return ordered
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1; only a line feed ends one, since a token may be any other character."""
+    line = 0
+    try:
+        with path.open("rb") as file:
+            for line, raw in enumerate(file, 1):
+                if line > MAX_VOCAB_LINES:
+                    raise UserError(f"{path}: more than {MAX_VOCAB_LINES:,} lines, this is no vocabulary")
+                yield line, raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise UserError(f"cannot read the vocabulary {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {line}: not UTF-8: save the file in that encoding") from error
+    if line == 0:
+        raise UserError(f"{path}: the vocabulary is empty")
+
+
+def _read_lowercase(path: Path) -> bool:
+    """`do_lower_case` of a tokenizer's configuration, once all that is not supported is ruled out."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    if config.get("tokenizer_class", "ErnieTokenizer") not in ("ErnieTokenizer", "BertTokenizer"):
+        raise UserError(f"{path}: tokenizer_class {config['tokenizer_class']!r} is not supported: ErnieTokenizer is")
+    for name, token in SPECIAL_TOKENS.items():
+        given = config.get(name, token)
+        if (given["content"] if isinstance(given, dict) else given) != token:
+            raise UserError(f"{path}: {name} is {given!r}: only {token} is supported")
+    added = config.get("added_tokens_decoder") or {}
+    added = {entry["content"] if isinstance(entry, dict) else entry for entry in added.values()}
+    if extra := sorted({*added, *(config.get("additional_special_tokens") or [])} - set(SPECIAL_TOKENS.values())):
+        raise UserError(f"{path}: added tokens are not supported: put {', '.join(extra)} into {VOCAB_FILE}")
+    lowercase = config.get("do_lower_case", True)
+    if not isinstance(lowercase, bool):
+        raise UserError(f"{path}: do_lower_case must be true or false, not {lowercase!r}")
+    return lowercase

@@ -1,0 +1,41 @@
+"""A model on a whole evaluation set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import paddle
+
+from ppernie.data.batches import evaluation_batches
+
+if TYPE_CHECKING:
+    from ppernie.tasks.base import Item, Task
+
+
+def network_inputs(task: Task, batch: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+    """The entries of a batch that the network's forward takes."""
+    names = (*task.input_names, "masked_positions")
+    return {name: batch[name] for name in names if name in batch}
+
+
+def evaluate(model: paddle.nn.Layer, task: Task, items: Sequence[Item], batch_size: int) -> dict[str, float]:
+    """Metrics of the task, and ``loss``: the mean over labelled units.
+
+    The model is in eval mode within, and in its former mode afterwards.
+    """
+    results: list[Any] = [None] * len(items)
+    total = weight = 0.0
+    training = model.training
+    model.eval()
+    with paddle.no_grad():
+        for indices, arrays in evaluation_batches(task, items, batch_size):
+            batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+            outputs = model(**network_inputs(task, batch))
+            total += float(task.loss(outputs, batch))
+            weight += task.weight(arrays)
+            for index, result in zip(indices, task.reduce(outputs.numpy(), arrays), strict=True):
+                results[index] = result
+    if training:
+        model.train()
+    return {**task.score(items, results), "loss": total / max(weight, 1.0)}

@@ -1,0 +1,110 @@
+"""The folder of a run: whose it is, and what lies where."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import yaml
+
+from ppernie.errors import UserError
+from ppernie.files import recover_folder, write_file, writing
+
+if TYPE_CHECKING:
+    from ppernie.config.sections import Config
+
+# What a resumed run may change: nothing of it alters the mathematics.
+_FREE = {
+    ("Global", "output_dir"),
+    ("Global", "device"),
+    ("Global", "threads"),
+    ("Global", "pretrained_model"),
+    ("Data", "root"),
+    ("Data", "workers"),
+    ("Train", "log_every"),
+    ("Train", "save_every"),
+    ("Train", "keep_last"),
+    ("Eval", "batch_size"),
+    ("Export",),
+}
+
+
+class OutputFolder:
+    """``Global.output_dir``, locked for one run at a time.
+
+    Args:
+        path: the folder; made where it is absent.
+        config: the run's config.
+        resume: whether a run that is there already is to go on.
+
+    Raises:
+        UserError: the folder cannot be written, another run is using it, or it holds another run.
+    """
+
+    def __init__(self, path: Path, config: Config, resume: bool) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.best_model = path / "best_model"
+        self.results = path / "train_results.json"
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._take()
+        recover_folder(self.best_model)
+        self._claim(config, resume)
+
+    def _take(self) -> IO[str]:
+        lock = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"{self.path}: another run (process {owner}) is writing here; "
+                "wait for it or choose another Global.output_dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        return lock
+
+    def _claim(self, config: Config, resume: bool) -> None:
+        path = self.path / "config.yaml"
+        started = self.results.exists() or (self.checkpoints.exists() and any(self.checkpoints.iterdir()))
+        if started and not resume:
+            raise UserError(
+                f"{self.path}: holds a run already; add --resume auto to go on with it, or choose another "
+                "Global.output_dir (or remove this one) to start anew"
+            )
+        if started and path.exists():
+            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+            differing = _differences(stored, config.resolved())
+            if differing:
+                raise UserError(
+                    f"{self.path}: belongs to another config, so it cannot be resumed with this one. Differing: "
+                    + "; ".join(differing)
+                    + ". Use that config, or another Global.output_dir"
+                )
+        if not started:
+            shutil.rmtree(self.path / "vdl", ignore_errors=True)
+            for name in ("train.log", "train_log.jsonl"):
+                (self.path / name).unlink(missing_ok=True)
+        from ppernie.config import dump_config
+
+        write_file(path, dump_config(config))
+
+    def close(self) -> None:
+        """Lets the next run in."""
+        self._lock.close()
+
+
+def _differences(stored: Any, current: Any, path: tuple[str, ...] = ()) -> list[str]:
+    if path in _FREE:
+        return []
+    if isinstance(stored, dict) and isinstance(current, dict):
+        keys = [*stored, *(key for key in current if key not in stored)]
+        return [line for key in keys for line in _differences(stored.get(key), current.get(key), (*path, key))]
+    return [] if stored == current else [f"{'.'.join(path)} was {stored!r}, is {current!r}"]

@@ -1,0 +1,283 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paddle
+
+from ppernie.data.batches import Counts, TrainingBatches
+from ppernie.engine.checkpoints import Checkpoint, Checkpoints, load_checkpoint
+from ppernie.engine.evaluate import evaluate, network_inputs
+from ppernie.engine.gradients import gradient_norm, scale_gradients
+from ppernie.engine.interrupts import Interrupts
+from ppernie.engine.monitor import LossMonitor
+from ppernie.engine.precision import Precision
+from ppernie.engine.recorder import Recorder
+from ppernie.engine.throughput import Throughput
+from ppernie.errors import Interrupted, UserError
+from ppernie.files import write_file
+from ppernie.optim.adamw import AdamW
+from ppernie.optim.schedules import learning_rate
+from ppernie.zoo.folder import read_weights, save_model
+from ppernie.zoo.weights import load_weights
+
+if TYPE_CHECKING:
+    from ppernie.config.sections import Config
+    from ppernie.engine.assemble import Parts
+    from ppernie.engine.output_folder import OutputFolder
+
+logger = logging.getLogger("ppernie")
+
+# Faults in a row after which going on is pointless.
+_MAX_FAULTS = 10
+
+
+@dataclass
+class TrainState:
+    """Where a run stands.
+
+    Attributes:
+        step: updates made.
+        epoch, batch: the next batch to read; separate from ``step``, since a rollback moves only that.
+        best, best_step: best value of the metric and when it was reached.
+        stale: evaluations since then.
+        faults: faulty updates in a row.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    faults: int = 0
+
+
+class Trainer:
+    """Trains a model as a config says, into an output folder.
+
+    All randomness of an update is a function of (seed, step), and of a batch of (seed, epoch, number): a resumed run
+    repeats the uninterrupted one to the bit.
+    """
+
+    def __init__(self, config: Config, parts: Parts, model: paddle.nn.Layer, folder: OutputFolder) -> None:
+        self.config, self.parts, self.model, self.folder = config, parts, model, folder
+        self.task = parts.task
+        train = config.Train
+        self.batches = TrainingBatches(
+            self.task, parts.train, train.batch_size, config.Global.seed, config.Data.workers
+        )
+        self.steps_per_epoch = -(-len(self.batches) // train.accumulate_steps)
+        self.total = self.steps_per_epoch * train.epochs
+        if train.max_steps is not None:
+            self.total = min(self.total, train.max_steps)
+        self.metric = config.Eval.metric or self.task.metric_names[0]
+        if self.metric not in (*self.task.metric_names, "loss"):
+            raise UserError(
+                f"Eval.metric '{self.metric}' is none of this task's: {', '.join((*self.task.metric_names, 'loss'))}"
+            )
+        self.optimizer = AdamW(model, config.Optimizer)
+        self.precision = Precision(config.AMP)
+        self.monitor = LossMonitor(train)
+        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_last)
+        self.state = TrainState()
+
+    def run(self, resume: Path | None) -> dict[str, Any]:
+        """Trains to the end and returns what ``train_results.json`` holds.
+
+        Args:
+            resume: a checkpoint folder to go on from.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the run is saved.
+            UserError: the loss is not finite and ``Train.on_nan`` says stop; or writing failed.
+        """
+        if resume is not None:
+            self._restore(resume)
+            logger.info("Resumed from %s", resume)
+        recorder = Recorder(self.folder.path, self.total, self.state.step)
+        try:
+            with Interrupts() as interrupts:
+                self._train(recorder, interrupts)
+            return self._finish(recorder)
+        finally:
+            recorder.close()
+
+    def _train(self, recorder: Recorder, interrupts: Interrupts) -> None:
+        train = self.config.Train
+        if "rollback" in (train.on_nan, train.spike and train.spike.action) and self.checkpoints.latest() is None:
+            self._save()
+        throughput = Throughput()
+        self.model.train()
+        updates = self._updates()
+        while self.state.step < self.total and not self._stale():
+            throughput.start()
+            position, micro_batches = next(updates)
+            throughput.read()
+            record = self._update(micro_batches, recorder)
+            self.state.epoch, self.state.batch = position
+            throughput.stop([counts for _, counts in micro_batches])
+            step = self.state.step
+            recorder.progress(step)
+            if record and (step % train.log_every == 0 or step == self.total):
+                recorder.train({**self._place(), **record, **throughput.take(self.total - step)})
+            if record and self._due(self.config.Eval.every):
+                self._evaluate(recorder)
+            if interrupts.pending is not None:
+                self._save()
+                raise Interrupted(f"interrupted; saved at step {step}. Go on with --resume auto")
+            if record and self._due(train.save_every):
+                self._save()
+
+    def _updates(self) -> Iterator[tuple[tuple[int, int], list[tuple[dict[str, paddle.Tensor], Counts]]]]:
+        """The batches of each update, with the position after them."""
+        epoch, start = self.state.epoch, self.state.batch
+        while True:
+            group: list[tuple[dict[str, paddle.Tensor], Counts]] = []
+            for number, batch in enumerate(self.batches.iterate(epoch, start), start + 1):
+                group.append(batch)
+                last = number == len(self.batches)
+                if last or len(group) == self.config.Train.accumulate_steps:
+                    yield (epoch + 1, 0) if last else (epoch, number), group
+                    group = []
+            epoch, start = epoch + 1, 0
+
+    def _update(
+        self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], recorder: Recorder
+    ) -> dict[str, float] | None:
+        """One update; its record, or None where it was dropped."""
+        step, section = self.state.step, self.config.Optimizer
+        paddle.seed(int(np.random.SeedSequence((self.config.Global.seed, step)).generate_state(1)[0]) >> 1)
+        loss, norm = self._backward(micro_batches)
+        if self.precision.overflowed(norm):
+            recorder.event("Scale", step, f"overflow; loss scale is now {self.precision.scale:g}")
+            self.optimizer.clear_grad()
+            return None
+        verdict, reason = self.monitor.judge(loss, norm)
+        if verdict == "report":
+            recorder.event("Spike", step, reason)
+        elif verdict != "ok":
+            self._fault(verdict, reason, recorder)
+            return None
+        clip = section.clip_norm
+        factor = (min(1.0, clip / norm) if clip and norm else 1.0) / self.precision.scale
+        if factor != 1.0:
+            scale_gradients(self.optimizer.parameters.values(), factor)
+        rate = learning_rate(section.schedule, section.learning_rate, step, self.total)
+        self.optimizer.step(rate)
+        self.optimizer.clear_grad()
+        self.state.step, self.state.faults = step + 1, 0
+        return {"lr": rate, "loss": loss, "grad_norm": norm}
+
+    def _backward(self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]]) -> tuple[float, float]:
+        """Gradients of the mean loss over all labelled units of the update; (loss, gradient norm)."""
+        scale = self.precision.scale
+        weight = sum(counts.weight for _, counts in micro_batches)
+        total = 0.0
+        for batch, _ in micro_batches:
+            with self.precision.autocast():
+                loss = self.task.loss(self.model(**network_inputs(self.task, batch)), batch) / weight
+            (loss * scale if scale != 1.0 else loss).backward()
+            total += float(loss)
+        return total, gradient_norm(self.optimizer.parameters.values()) / scale
+
+    def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
+        self.optimizer.clear_grad()
+        self.state.faults += 1
+        step = self.state.step
+        if verdict == "stop" or self.state.faults > _MAX_FAULTS:
+            latest = self.checkpoints.latest()
+            raise UserError(
+                f"step {step}: {reason}. The last checkpoint is {latest or 'none'}. Lower "
+                "Optimizer.learning_rate, lengthen the warm-up, look at the data, or set Train.on_nan to skip or rollback"
+            )
+        if verdict == "rollback":
+            latest = self.checkpoints.latest()
+            assert latest is not None
+            faults = self.state.faults
+            self._restore(latest)
+            self.state.faults = faults
+            recorder.rewind(self.state.step)
+            recorder.event("Rollback", step, f"{reason}; back to step {self.state.step}, its data skipped")
+        else:
+            recorder.event("Skip", step, f"{reason}; update skipped")
+
+    def _due(self, every: int | None) -> bool:
+        """Whether something that happens each ``every`` updates, or each epoch, happens now; always at the end."""
+        step = self.state.step
+        return step % (every or self.steps_per_epoch) == 0 or step == self.total
+
+    def _place(self) -> dict[str, int]:
+        done = self.state.step - 1
+        return {
+            "step": self.state.step,
+            "epoch": done // self.steps_per_epoch + 1,
+            "epochs": -(-self.total // self.steps_per_epoch),
+            "iter": done % self.steps_per_epoch + 1,
+            "iters": self.steps_per_epoch,
+        }
+
+    def _evaluate(self, recorder: Recorder) -> None:
+        if not self.parts.eval:
+            return
+        metrics = evaluate(self.model, self.task, self.parts.eval, self.config.Eval.batch_size)
+        recorder.evaluation({"step": self.state.step, **metrics})
+        value = -metrics["loss"] if self.metric == "loss" else metrics[self.metric]
+        if self.state.best is None or value > self.state.best:
+            self.state.best, self.state.best_step, self.state.stale = value, self.state.step, 0
+            self._save_best(metrics)
+        else:
+            self.state.stale += 1
+
+    def _stale(self) -> bool:
+        patience = self.config.Eval.early_stopping
+        return patience is not None and self.state.stale >= patience
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: parameter.numpy() for name, parameter in self.model.named_parameters()}
+
+    def _save_best(self, metrics: dict[str, float]) -> None:
+        content = {"step": self.state.step, **metrics}
+        save_model(self.folder.best_model, self._weights(), self.parts.description, self.task.tokenizer, content)
+
+    def _save(self) -> None:
+        state = {
+            "train": asdict(self.state),
+            "precision": self.precision.state_dict(),
+            "losses": list(self.monitor.history),
+        }
+        checkpoint = Checkpoint(self._weights(), self.optimizer.state_dict(), state)
+        self.checkpoints.save(self.state.step, checkpoint)
+
+    def _restore(self, path: Path) -> None:
+        checkpoint = load_checkpoint(path)
+        load_weights(self.model, checkpoint.model, str(path))
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        position = self.state.epoch, self.state.batch
+        self.state = TrainState(**checkpoint.state["train"])
+        if position > (self.state.epoch, self.state.batch):
+            self.state.epoch, self.state.batch = position
+        self.precision.load_state_dict(checkpoint.state["precision"])
+        self.monitor.history.clear()
+        self.monitor.history.extend(checkpoint.state["losses"])
+
+    def _finish(self, recorder: Recorder) -> dict[str, Any]:
+        if not self.parts.eval:
+            self._save_best({})
+        results: dict[str, Any] = {"steps": self.state.step}
+        if self.parts.eval:
+            results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))
+            results |= {"steps": self.state.step, "best_step": results.pop("step"), "metric": self.metric}
+        if self.parts.test:
+            load_weights(self.model, read_weights(self.folder.best_model), str(self.folder.best_model))
+            metrics = evaluate(self.model, self.task, self.parts.test, self.config.Eval.batch_size)
+            results["test"] = metrics
+        write_file(self.folder.results, json.dumps(results, indent=2) + "\n")
+        return results

@@ -1,0 +1,82 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ppernie.errors import UserError
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling to write into; on success it is synced and takes the place of ``target``.
+
+    On failure the sibling is removed and ``target`` is as it was. An old ``target`` stands aside as
+    ``<name>.old`` while the new one is renamed; ``recover_folder`` puts it back after a kill between the two.
+
+    Raises:
+        UserError: the disk is full or the place is not writable.
+    """
+    temporary = target.with_name(f"{target.name}.tmp")
+    with writing(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in [*temporary.rglob("*"), temporary]:
+                sync(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        old = target.with_name(f"{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+        sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(target: Path) -> None:
+    """Undoes a ``new_folder`` that was killed half-way."""
+    old = target.with_name(f"{target.name}.old")
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(target.with_name(f"{target.name}.tmp"), ignore_errors=True)
+
+
+def write_file(target: Path, text: str) -> None:
+    """Replaces a text file in one step."""
+    temporary = target.with_name(f"{target.name}.tmp")
+    with writing(target):
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        temporary.replace(target)
+
+
+def sync(path: Path) -> None:
+    """Waits until the file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns the system's refusals to write into UserErrors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{target}: the disk is full; free some space and start again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise UserError(f"{target}: cannot write here ({error.strerror}); choose another folder") from error
+        raise

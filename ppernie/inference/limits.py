@@ -1,0 +1,81 @@
+"""What may enter the runtime, and in which sizes.
+
+The runtime itself checks too little (an id far outside a table reads foreign memory), and it keeps compiled
+kernels for every shape it ever saw, so shapes are rounded up to a few sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ppernie.errors import UserError
+from ppernie.inference.deploy import Field
+
+
+def is_length(dim: str) -> bool:
+    """Whether a dimension counts tokens."""
+    return dim.endswith("length")
+
+
+def bucket(size: int, steps: int) -> int:
+    """The next of ``steps`` evenly spaced sizes in each octave: for 2 of them 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+    step = max(1, 2 ** ((size - 1).bit_length() - 1) // steps)
+    return -(-size // step) * step
+
+
+def padded_size(dim: str, size: int, max_length: int) -> int:
+    """The size a dimension gets: lengths in steps of an eighth to a quarter, rows in steps of a third to a half.
+
+    Other dimensions, such as the number of choices, belong to the task and stay as they are.
+    """
+    if is_length(dim):
+        return min(max_length, max(8, bucket(size, 4)))
+    return bucket(size, 2) if dim == "batch" else size
+
+
+def check(inputs: Mapping[str, np.ndarray], fields: Sequence[Field], max_length: int) -> dict[str, int]:
+    """Checks a request and returns the size of every named dimension.
+
+    Raises:
+        ValueError: names, types or shapes are not those of ``fields``.
+        UserError: an id or a length lies outside its limits.
+    """
+    if sorted(inputs) != sorted(field.name for field in fields):
+        raise ValueError(f"inputs {sorted(inputs)} given, {sorted(field.name for field in fields)} wanted")
+    sizes: dict[str, int] = {}
+    for field in fields:
+        array = inputs[field.name]
+        if not isinstance(array, np.ndarray) or array.dtype != np.dtype(field.dtype):
+            raise ValueError(
+                f"{field.name}: {getattr(array, 'dtype', type(array).__name__)} given, {field.dtype} wanted"
+            )
+        if array.ndim != len(field.dims):
+            raise ValueError(f"{field.name}: shape {array.shape} given, [{', '.join(field.dims)}] wanted")
+        for dim, size in zip(field.dims, array.shape, strict=True):
+            if sizes.setdefault(dim, size) != size:
+                raise ValueError(f"{field.name}: {dim} is {size}, but {sizes[dim]} in another input")
+    for dim, size in sizes.items():
+        if is_length(dim) and not 1 <= size <= max_length:
+            raise UserError(f"{dim} is {size} tokens, outside 1..{max_length}; shorten the text")
+        if dim != "batch" and size == 0:
+            raise ValueError(f"{dim} is 0")
+    for field in fields:
+        _check_ids(inputs[field.name], field)
+    return sizes
+
+
+def _check_ids(array: np.ndarray, field: Field) -> None:
+    if array.size and not (array.min() >= 0 and array.max() < field.upper):
+        where = tuple(int(i) for i in np.argwhere((array < 0) | (array >= field.upper))[0])
+        raise UserError(f"{field.name}: id {array[where]} at {list(where)} lies outside 0..{field.upper - 1}")
+
+
+def pad(array: np.ndarray, shape: Sequence[int], value: int) -> np.ndarray:
+    """Fills up with ``value`` at the end of every dimension; contiguous."""
+    if array.shape == tuple(shape):
+        return np.ascontiguousarray(array)
+    padded = np.full(shape, value, array.dtype)
+    padded[tuple(slice(size) for size in array.shape)] = array
+    return padded

@@ -1,0 +1,148 @@
+"""Text in, answers out: a saved model with its task around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ppernie.data.batches import evaluation_batches
+from ppernie.data.readers import read_row
+from ppernie.errors import UserError
+
+if TYPE_CHECKING:
+    from ppernie.tasks.base import Batch, Item, Task
+    from ppernie.zoo.description import ModelDescription
+
+# Maps a batch's input arrays to the network's output.
+Runner = Callable[["Batch"], np.ndarray]
+
+
+class Pipeline:
+    """Answers to rows of text, one for each, in order.
+
+    Args:
+        description: what the model is.
+        task: encodes and answers.
+        runner: the network.
+        batch_size: inputs that run together.
+    """
+
+    def __init__(self, description: ModelDescription, task: Task, runner: Runner, batch_size: int = 32) -> None:
+        self.description, self.task, self.runner, self.batch_size = description, task, runner, batch_size
+
+    def lines(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        """Answers to lines of UTF-8, each a JSON object with the task's fields, or the plain text itself.
+
+        A line that cannot be answered gives ``{"error": ...}`` in its place.
+        """
+        numbered = enumerate(lines, 1)
+        while chunk := list(islice(numbered, self.batch_size)):
+            yield from self._answer([(f"line {number}", _parse(line)) for number, line in chunk])
+
+    def __call__(self, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Answers to texts or to objects with the task's fields."""
+        parsed = [{"text": row} if isinstance(row, str) else dict(row) for row in rows]
+        return list(self._answer([(f"row {number}", row) for number, row in enumerate(parsed)]))
+
+    def _answer(self, rows: Sequence[tuple[str, dict[str, Any] | UserError]]) -> Iterator[dict[str, Any]]:
+        groups: list[list[Item] | UserError] = []
+        for where, row in rows:
+            try:
+                groups.append(self._items(where, row))
+            except UserError as error:
+                groups.append(error)
+        results = iter(self._run([item for group in groups if isinstance(group, list) for item in group]))
+        for group in groups:
+            if isinstance(group, UserError):
+                yield {"error": str(group)}
+                continue
+            answer = self.task.answer(group, list(islice(results, len(group))))
+            if self.task.is_cut(group[0]):
+                answer["truncated"] = True
+            yield answer
+
+    def _items(self, where: str, row: dict[str, Any] | UserError) -> list[Item]:
+        if isinstance(row, UserError):
+            raise row
+        example = read_row(row, where, fields=self.description.fields, task=self.description.task["name"])
+        return self.task.expand(example, labelled=False)
+
+    def _run(self, items: Sequence[Item]) -> list[Any]:
+        results: list[Any] = [None] * len(items)
+        for indices, batch in evaluation_batches(self.task, items, self.batch_size):
+            inputs = {name: batch[name] for name in self.task.input_names}
+            for index, result in zip(indices, self.task.reduce(self.runner(inputs), batch), strict=True):
+                results[index] = result
+        return results
+
+
+def open_pipeline(
+    folder: str | Path, *, device: str = "auto", precision: str = "fp32", threads: int | None = None
+) -> Pipeline:
+    """The pipeline of an export (through Paddle Inference) or of a model folder (the network itself).
+
+    Args:
+        folder: an export's folder, or one such as ``best_model``.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        precision: ``fp32``, ``bf16`` or ``fp16``; a model folder runs in fp32.
+        threads: CPU threads.
+
+    Raises:
+        UserError: the folder holds no model, or the device cannot do what is asked.
+    """
+    folder = Path(folder)
+    if (folder / "deploy.yml").exists():
+        return _exported(folder, device, precision, threads)
+    if precision != "fp32":
+        raise UserError(f"{folder} is a model folder, which runs in fp32; export it to run in {precision}")
+    return _dynamic(folder, device, threads)
+
+
+def _exported(folder: Path, device: str, precision: str, threads: int | None) -> Pipeline:
+    from ppernie.inference.predictor import Predictor
+    from ppernie.zoo.description import ModelDescription
+    from ppernie.zoo.folder import read_tokenizer
+
+    predictor = Predictor(folder, device=device, precision=precision, threads=threads)
+    description = ModelDescription.parse(predictor.deploy["model"], folder / "deploy.yml")
+    task = description.build_task(read_tokenizer(folder))
+    return Pipeline(description, task, lambda batch: predictor.run(batch)[0])
+
+
+def _dynamic(folder: Path, device: str, threads: int | None) -> Pipeline:
+    from ppernie.config.sections import GlobalSection
+    from ppernie.engine.device import prepare_device
+    from ppernie.zoo.folder import load_model
+
+    prepare_device(GlobalSection(output_dir=str(folder), device=device, threads=threads))  # type: ignore[arg-type]
+    import paddle
+
+    model, task, description = load_model(folder)
+    model.eval()
+
+    def run(batch: Batch) -> np.ndarray:
+        with paddle.no_grad():
+            return model(**{name: paddle.to_tensor(array) for name, array in batch.items()}).numpy()
+
+    return Pipeline(description, task, run)
+
+
+def _parse(line: bytes) -> dict[str, Any] | UserError:
+    try:
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        return UserError(f"not UTF-8 at byte {error.start}")
+    if not text:
+        return UserError("the line is empty")
+    if not text.startswith("{"):
+        return {"text": text}
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        return UserError(f"broken JSON: {error}")
+    return row

@@ -1,0 +1,75 @@
+"""What this machine and this Paddle can do, and how the process is set up for them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from pathlib import Path
+
+from ppernie.errors import UserError
+
+
+def choose_device(device: str) -> str:
+    """``cpu`` or ``gpu`` for ``auto``, ``cpu`` or ``gpu``.
+
+    Raises:
+        UserError: a GPU is asked for and cannot be used. Paddle itself would run on the CPU without a word.
+    """
+    import paddle
+
+    if device not in ("auto", "cpu", "gpu"):
+        raise UserError(f"device '{device}' is unknown: use auto, cpu or gpu")
+    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    if device == "gpu" and not usable:
+        built = paddle.is_compiled_with_cuda()
+        reason = "no GPU is visible" if built else "this Paddle is built without CUDA; install paddlepaddle-gpu"
+        raise UserError(f"device 'gpu' cannot be used: {reason}")
+    return "gpu" if device != "cpu" and usable else "cpu"
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Raises UserError where the device cannot calculate in the precision."""
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise UserError(f"precision '{precision}' is unknown: use fp32, bf16 or fp16")
+    if device == "cpu" and precision == "fp16":
+        raise UserError("precision 'fp16' needs a GPU; use fp32 or bf16 on a CPU")
+    if device == "cpu" and precision == "bf16" and not cpu_has_bf16():
+        raise UserError("precision 'bf16' needs a CPU with avx512_bf16 or amx_bf16; use fp32")
+
+
+def check_tensorrt(device: str) -> None:
+    """Raises UserError where TensorRT cannot be used."""
+    from paddle import inference
+
+    if device != "gpu":
+        raise UserError("TensorRT needs device 'gpu'")
+    if tuple(inference.get_trt_compile_version()) == (0, 0, 0):
+        raise UserError("this Paddle is built without TensorRT; leave it off or install a build that has it")
+
+
+@functools.cache
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware (Linux; elsewhere False)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.exists() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@functools.cache
+def prepare_process() -> None:
+    """Sets the process up for steady inference on a CPU; both settings hold for the whole process.
+
+    The executor by default hands each dead tensor to another thread, which costs more than small operations
+    themselves: let it gather 32 MB first. And glibc returns freed buffers to the system, so that every operation
+    faults its output in again, page by page: let it keep them.
+    """
+    import paddle
+
+    paddle.set_flags({"FLAGS_eager_delete_tensor_gb": 0.03})
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+            libc.mallopt(mmap_max, 0)
+            libc.mallopt(trim_threshold, 2**31 - 1)

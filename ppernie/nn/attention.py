@@ -1,0 +1,35 @@
+"""Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from ppernie.nn import functional
+from ppernie.nn.layers import Linear
+
+
+class SelfAttention(nn.Layer):
+    """Self-attention with one fused projection.
+
+    The columns of ``qkv_proj`` are laid out per head as (query, key, value), so that a contiguous slice of them
+    is a set of whole heads.
+
+    Args:
+        hidden_size: width of the input, a multiple of ``num_heads``.
+        num_heads: number of heads.
+        dropout: probability of dropping an attention weight while training.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_size = hidden_size // num_heads
+        self.dropout = dropout
+        self.qkv_proj = Linear(hidden_size, 3 * hidden_size)
+        self.out_proj = Linear(hidden_size, hidden_size)
+
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None) -> paddle.Tensor:
+        """[batch, length, hidden], additive mask broadcastable to [batch, heads, length, length] -> the shape of x."""
+        qkv = self.qkv_proj(x).reshape([0, 0, self.num_heads, 3, self.head_size])
+        return self.out_proj(functional.self_attention(qkv, mask, self.dropout, self.training))

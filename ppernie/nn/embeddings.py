@@ -1,0 +1,64 @@
+"""Input embeddings of the encoder families."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from ppernie.nn.layers import Dropout, LayerNorm
+
+
+class EncoderEmbeddings(nn.Layer):
+    """Sum of word, position, segment and, where the model has it, task embeddings; then norm and dropout.
+
+    The tables have no ``padding_idx``: with one, Paddle leaves ids beyond the table unchecked.
+
+    Args:
+        vocab_size, max_positions, num_types, num_tasks: rows of the tables; no task table where ``num_tasks`` is 0.
+        hidden_size: width.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        max_positions: int,
+        num_types: int,
+        num_tasks: int,
+        hidden_size: int,
+        dropout: float,
+        epsilon: float,
+    ) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(vocab_size, hidden_size)
+        self.position_embeddings = nn.Embedding(max_positions, hidden_size)
+        self.token_type_embeddings = nn.Embedding(num_types, hidden_size)
+        self.task_type_embeddings = nn.Embedding(num_tasks, hidden_size) if num_tasks else None
+        self.layer_norm = LayerNorm(hidden_size, epsilon)
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self,
+        input_ids: paddle.Tensor,
+        token_type_ids: paddle.Tensor | None = None,
+        position_ids: paddle.Tensor | None = None,
+        task_type_ids: paddle.Tensor | None = None,
+    ) -> paddle.Tensor:
+        """int64 [batch, length] each; segments and tasks default to 0, positions to 0..length-1.
+
+        Returns:
+            [batch, length, hidden].
+        """
+        x = self.word_embeddings(input_ids)
+        if position_ids is None:
+            position_ids = paddle.arange(input_ids.shape[1]).unsqueeze(0)
+        x = x + self.position_embeddings(position_ids)
+        if token_type_ids is None:
+            x = x + self.token_type_embeddings.weight[0]
+        else:
+            x = x + self.token_type_embeddings(token_type_ids)
+        if self.task_type_embeddings is not None:
+            if task_type_ids is None:
+                x = x + self.task_type_embeddings.weight[0]
+            else:
+                x = x + self.task_type_embeddings(task_type_ids)
+        return self.dropout(self.layer_norm(x))

@@ -1,0 +1,69 @@
+"""Training kernels in C for the CPU; where they are absent, Paddle's own operations do the work.
+
+``setup.py`` compiles the C files as the extension module ``ppernie.nn.kernels._native`` (without a Python init
+function: it is opened with ctypes). OpenMP is left undefined in it and found in the runtime that Paddle has
+loaded, because two OpenMP runtimes in one process compete for the cores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+from pathlib import Path
+
+import paddle
+
+_POINTER, _INT, _FLOAT, _DOUBLE, _SEED = (
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_float,
+    ctypes.c_double,
+    ctypes.c_uint64,
+)
+_SIGNATURES = {
+    "dropout": [_POINTER] * 2 + [_INT, _DOUBLE, _SEED],
+    "gelu": [_POINTER] * 2 + [_INT],
+    "gelu_grad": [_POINTER] * 3 + [_INT],
+    "add_bias": [_POINTER] * 2 + [_INT] * 2,
+    "column_sums": [_POINTER] * 2 + [_INT] * 2,
+    "norm": [_POINTER] * 8 + [_INT] * 2 + [_FLOAT, _DOUBLE, _SEED],
+    "norm_grad": [_POINTER] * 9 + [_INT] * 2 + [_DOUBLE, _SEED],
+    "attention": [_POINTER] * 2 + [_INT] * 3 + [_POINTER] * 2 + [_INT] * 4 + [_DOUBLE, _SEED, _POINTER],
+    "attention_grad": [_POINTER] * 4 + [_INT] * 4 + [_DOUBLE, _SEED, _POINTER],
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels; None where they were not compiled or this Paddle has no MKL and OpenMP beside it."""
+    spec = importlib.util.find_spec("ppernie.nn.kernels._native")
+    paddle_libraries = Path(paddle.__file__).parent / "libs"
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        ctypes.CDLL(str(paddle_libraries / "libiomp5.so"), mode=ctypes.RTLD_GLOBAL)
+        kernels = ctypes.CDLL(spec.origin)
+    except OSError:
+        return None
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(kernels, name)
+        function.argtypes, function.restype = arguments, None
+    return kernels
+
+
+@functools.cache
+def sgemm() -> int | None:
+    """Address of ``cblas_sgemm`` in the BLAS that Paddle loaded."""
+    mkl = ctypes.CDLL(str(Path(paddle.__file__).parent / "libs" / "libmklml_intel.so"))
+    return ctypes.cast(mkl.cblas_sgemm, ctypes.c_void_p).value
+
+
+def usable(*tensors: paddle.Tensor) -> bool:
+    """Whether the kernels apply: float32 on the CPU, training step by step (neither traced nor without gradients)."""
+    return (
+        paddle.in_dynamic_mode()
+        and paddle.is_grad_enabled()
+        and all(x.dtype == paddle.float32 and x.place.is_cpu_place() for x in tensors)
+        and library() is not None
+    )

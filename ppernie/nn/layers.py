@@ -1,0 +1,44 @@
+"""Paddle's own layers, with the project's faster functions behind ``forward``."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from ppernie.nn import functional
+
+
+class Linear(nn.Linear):
+    """``paddle.nn.Linear``: weight [in, out], ``y = x @ W + b``."""
+
+    def forward(self, input: paddle.Tensor) -> paddle.Tensor:
+        return functional.linear(input, self.weight, self.bias)
+
+
+class LayerNorm(nn.LayerNorm):
+    """``paddle.nn.LayerNorm`` over the last dimension."""
+
+    def __init__(self, size: int, epsilon: float) -> None:
+        super().__init__(size, epsilon=epsilon)
+
+    def forward(self, input: paddle.Tensor) -> paddle.Tensor:
+        return functional.layer_norm(input, self.weight, self.bias, self._epsilon)
+
+
+class ResidualNorm(LayerNorm):
+    """Dropout of a sublayer's output, the residual connection and the layer norm after it."""
+
+    def __init__(self, size: int, epsilon: float, dropout: float) -> None:
+        super().__init__(size, epsilon)
+        self.dropout = dropout
+
+    def forward(self, x: paddle.Tensor, residual: paddle.Tensor) -> paddle.Tensor:
+        """``norm(residual + dropout(x))``, all [..., size]."""
+        return functional.residual_norm(x, residual, self.weight, self.bias, self._epsilon, self.dropout, self.training)
+
+
+class Dropout(nn.Dropout):
+    """``paddle.nn.Dropout`` in the upscale-in-train mode."""
+
+    def forward(self, input: paddle.Tensor) -> paddle.Tensor:
+        return functional.dropout(input, self.p, self.training)

@@ -1,0 +1,57 @@
+"""What a saved model is: enough to rebuild its network, its task and its tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ppernie import registry
+from ppernie.errors import UserError
+
+if TYPE_CHECKING:
+    import paddle
+
+    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.tasks.base import Task
+
+
+class ModelDescription(BaseModel):
+    """Written to ``config.json`` of a model folder and to ``deploy.yml`` of an export.
+
+    Attributes:
+        arch: ``name`` and all fields of the family's configuration.
+        task: ``name`` and the task's options, with the labels that training found.
+        max_length: longest input in tokens.
+        fields: the training data's field map, so that prediction takes the same columns.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    arch: dict[str, Any]
+    task: dict[str, Any]
+    max_length: int
+    fields: dict[str, str] = {}
+
+    @classmethod
+    def parse(cls, values: Any, source: Path) -> ModelDescription:
+        """Checks values read from a file. Raises UserError that names the file."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "content"
+            raise UserError(f"{source}: not a model description: {key}: {first['msg']}") from error
+
+    def build_task(self, tokenizer: ErnieTokenizer) -> Task:
+        """The task, ready to encode and to answer."""
+        options = {key: value for key, value in self.task.items() if key != "name"}
+        task = registry.task_class(self.task["name"])
+        return task(task.Options(**options), tokenizer, self.max_length)
+
+    def build_model(self, task: Task) -> paddle.nn.Layer:
+        """The network, with Paddle's default values for weights."""
+        fields = {key: value for key, value in self.arch.items() if key not in ("name", "variant")}
+        config = registry.arch_config(self.arch["name"])(**fields)
+        return registry.arch_class(self.arch["name"])(config, **task.head())

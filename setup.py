@@ -1,0 +1,59 @@
+"""Packaging: the library ``ppernie``, the families under ``model_zoo``, and the command ``ppernie``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "ppernie" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+# The one set that is known to work together; requirements.lock pins all of it with hashes.
+LIBRARY = [
+    "paddlenlp==3.0.0b4",
+    "visualdl==2.5.3",
+    "aistudio-sdk<0.3",
+    "datasets<4",
+    "decorator",
+    "jieba",
+    "numpy<2",
+    "pandas<3",
+    "pyarrow<20",
+    "pydantic>=2,<3",
+    "PyYAML",
+    "safetensors",
+    "scikit-learn",
+    "tokenizers",
+    "tqdm",
+]
+CPU = ["paddlepaddle==3.3.1"]
+DEVELOPMENT = [
+    "mypy",
+    "onnxruntime",
+    "paddle2onnx",
+    "pytest",
+    "pytest-timeout",
+    "ruff",
+    "seqeval",
+    "setuptools",
+    "types-PyYAML",
+]
+
+setup(
+    name="ppernie",
+    version=VERSION,
+    description="PaddlePaddle-native zoo of ERNIE 3.0, ERNIE-Gram, ERNIE-Tiny, ERNIE 5.0 and GLM-130B",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["ppernie", "ppernie.*", "model_zoo", "model_zoo.*"]),
+    package_data={"model_zoo": ["*/zoo.yaml"]},
+    # paddlepaddle and paddlepaddle-gpu provide the same package: the extras choose one.
+    install_requires=LIBRARY,
+    extras_require={"cpu": CPU, "gpu": ["paddlepaddle-gpu>=3.3,<3.4"], "dev": [*CPU, *DEVELOPMENT]},
+    entry_points={"console_scripts": ["ppernie=ppernie.cli.main:main"]},
+)
