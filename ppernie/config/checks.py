@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ppernie import registry
 from ppernie.config.report import Report
 
 
@@ -13,9 +14,19 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     def value(key: str) -> Any:
         return report.sound(values, tuple(key.split(".")))
 
+    _check_task(value, report)
     _check_sources(value, report)
     _check_length(value, report)
     _check_schedule(value, report)
+
+
+def _check_task(value: Any, report: Report) -> None:
+    arch, task = value("Arch.name"), value("Task.name")
+    if arch in registry.arch_names() and task in registry.task_names() and task not in registry.arch_tasks(arch):
+        served = ", ".join(registry.arch_tasks(arch))
+        others = [name for name in registry.arch_names() if task in registry.arch_tasks(name)]
+        hint = f"; for {task} take {' or '.join(others)}" if others else ""
+        report.add(("Arch", "name"), f"{arch} serves {served}, not {task}{hint}")
 
 
 def _check_sources(value: Any, report: Report) -> None:

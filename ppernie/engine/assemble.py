@@ -69,15 +69,15 @@ def assemble(config: Config) -> Parts:
 
 
 def build_tokenizer(config: Config) -> ErnieTokenizer:
-    """The tokenizer of ``Data.tokenizer``, or else of the pretrained model."""
+    """The pretrained model's tokenizer, whose ids its weights know; without one, that of ``Data.tokenizer``."""
+    if config.Global.pretrained_model is not None:
+        return read_tokenizer(pretrained_folder(config.Global.pretrained_model))
     section = config.Data.tokenizer
-    if section is not None and section.vocab_file is not None:
-        return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
-    if config.Global.pretrained_model is None:
+    if section is None or section.vocab_file is None:
         raise UserError(
             "Data.tokenizer.vocab_file is missing: name a vocab.txt, or set Global.pretrained_model to a model folder"
         )
-    return read_tokenizer(pretrained_folder(config.Global.pretrained_model))
+    return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
 
 
 def pretrained_folder(name: str) -> Path:

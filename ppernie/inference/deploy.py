@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,30 +38,24 @@ class Field:
 
 
 class Difference(BaseModel):
-    """Largest absolute difference from the dynamic model, and the same over the output's largest magnitude."""
+    """How far an output lies from the dynamic model's."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    absolute: float
-    relative: float
+    max_absolute: float
+    max_relative: Annotated[float, Limit(description="max_absolute over the output's largest magnitude")]
 
 
 class Deploy(BaseModel):
-    """The contents of ``deploy.yml``.
+    """The part of ``deploy.yml`` that belongs to the runtime; further keys are the exporter's own."""
 
-    ``outputs`` holds the dimensions of each output; ``extra`` belongs to whoever exported (task, labels, ...).
-    """
-
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     format_version: Literal[1] = 1
     paddle: str
     inputs: Annotated[list[Field], Limit(min_length=1)]
-    outputs: Annotated[list[Dims], Limit(min_length=1)]
+    outputs: Annotated[list[Dims], Limit(min_length=1, description="names of each output's dimensions")]
     max_length: Annotated[int, Limit(ge=1)]
-    tolerance: Annotated[float, Limit(gt=0)]
-    differences: dict[str, Difference] = {}
-    extra: dict[str, Any] = {}
+    tolerance: Annotated[float, Limit(gt=0, description="largest max_relative that was accepted in fp32")]
+    differences: Annotated[dict[str, Difference], Limit(description="measured, by precision")] = {}
 
     def write(self, folder: Path) -> None:
         """Writes ``deploy.yml``."""

@@ -109,7 +109,7 @@ def _exported(folder: Path, device: str, precision: str, threads: int | None) ->
     from ppernie.zoo.folder import read_tokenizer
 
     predictor = Predictor(folder, device=device, precision=precision, threads=threads)
-    description = ModelDescription.parse(predictor.deploy["model"], folder / "deploy.yml")
+    description = ModelDescription.parse(predictor.deploy.extra.get("model"), folder / "deploy.yml")
     task = description.build_task(read_tokenizer(folder))
     return Pipeline(description, task, lambda batch: predictor.run(batch)[0])
 

@@ -29,6 +29,10 @@ class Predictor:
         threads: of the CPU's mathematics; one for each core if None.
         tensorrt: hand the graph to TensorRT; shapes are collected from the smallest and the largest request.
 
+    Attributes:
+        signature: inputs, outputs and limits.
+        deploy: all of ``deploy.yml``, with the keys that the exporter added.
+
     Raises:
         UserError: the export is broken, or the machine cannot do what is asked.
     """
@@ -43,7 +47,8 @@ class Predictor:
         tensorrt: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.deploy = Deploy.read(self.folder)
+        self.signature = Deploy.read(self.folder)
+        self.deploy: dict[str, Any] = self.signature.model_dump(mode="json")
         self.device = runtime.choose_device(device)
         runtime.check_precision(precision, self.device)
         if tensorrt:
@@ -53,36 +58,36 @@ class Predictor:
         runtime.prepare_process()
         self._predictor = self._tensorrt() if tensorrt else self._create(self._config())
         names = self._predictor.get_input_names()
-        if sorted(names) != sorted(field.name for field in self.deploy.inputs):
+        if sorted(names) != sorted(field.name for field in self.signature.inputs):
             raise UserError(f"{self.folder}: the graph takes {sorted(names)}, deploy.yml says otherwise; export again")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Runs one batch; sizes are padded to a few fixed ones inside, and the outputs are cut back.
 
         Args:
-            inputs: int64 arrays by name, with the dimensions that ``deploy.inputs`` names; the batch may be empty.
+            inputs: int64 arrays by name, with the dimensions that ``signature.inputs`` names; the batch may be empty.
 
         Returns:
-            float32 arrays with the dimensions that ``deploy.outputs`` names.
+            float32 arrays with the dimensions that ``signature.outputs`` names.
 
         Raises:
             ValueError: names, types or shapes are wrong.
             UserError: an id or a length lies outside its limits.
         """
-        sizes = limits.check(inputs, self.deploy.inputs, self.deploy.max_length)
+        sizes = limits.check(inputs, self.signature.inputs, self.signature.max_length)
         rows = sizes.get("batch")
         if rows == 0:
             return [output[:0] for output in self._run_padded(inputs, sizes | {"batch": 1})]
         return [
             output[tuple(slice(sizes.get(dim)) for dim in dims)]
-            for output, dims in zip(self._run_padded(inputs, sizes), self.deploy.outputs, strict=True)
+            for output, dims in zip(self._run_padded(inputs, sizes), self.signature.outputs, strict=True)
         ]
 
     def _run_padded(self, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> list[np.ndarray]:
-        target = {dim: limits.padded_size(dim, size, self.deploy.max_length) for dim, size in sizes.items()}
+        target = {dim: limits.padded_size(dim, size, self.signature.max_length) for dim, size in sizes.items()}
         padded = {
             field.name: limits.pad(inputs[field.name], [target[dim] for dim in field.dims], field.pad)
-            for field in self.deploy.inputs
+            for field in self.signature.inputs
         }
         return _execute(self._predictor, padded)
 
@@ -122,17 +127,17 @@ class Predictor:
             collecting = self._config()
             collecting.collect_shape_range_info(shapes)
             collector = self._create(collecting)
-            for batch, length in ((1, 8), (32, self.deploy.max_length)):
+            for batch, length in ((1, 8), (32, self.signature.max_length)):
                 sizes = {"batch": batch}
                 _execute(
                     collector,
                     {
                         field.name: np.full(
-                            [sizes.get(dim, min(length, self.deploy.max_length)) for dim in field.dims],
+                            [sizes.get(dim, min(length, self.signature.max_length)) for dim in field.dims],
                             field.pad,
                             "int64",
                         )
-                        for field in self.deploy.inputs
+                        for field in self.signature.inputs
                     },
                 )
             del collector  # the file is written when the predictor ends

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
+import os
 from pathlib import Path
 
 from ppernie.errors import UserError
@@ -58,18 +57,19 @@ def cpu_has_bf16() -> bool:
 
 @functools.cache
 def prepare_process() -> None:
-    """Sets the process up for steady inference on a CPU; both settings hold for the whole process.
+    """Sets the whole process up for steady inference on a CPU.
 
-    The executor by default hands each dead tensor to another thread, which costs more than small operations
-    themselves: let it gather 32 MB first. And glibc returns freed buffers to the system, so that every operation
-    faults its output in again, page by page: let it keep them.
+    The executor by default hands each dead tensor to another thread, one by one, which costs more than a small
+    operation does: let it gather 32 MB first.
     """
     import paddle
 
+    from ppernie.nn.tuning import tune_cpu
+
+    tune_cpu()
     paddle.set_flags({"FLAGS_eager_delete_tensor_gb": 0.03})
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "gnu_get_libc_version"):
-            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-            libc.mallopt(mmap_max, 0)
-            libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

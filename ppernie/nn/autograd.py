@@ -1,4 +1,4 @@
-"""The C kernels as differentiable operations. Arguments are float32 tensors on the CPU.
+"""The C kernels as differentiable operations. Arguments are those that ``ppernie.nn.kernels.usable`` accepts.
 
 A dropout mask is not stored: forward draws a seed from Paddle's generator, and backward makes the same mask again.
 """
@@ -11,18 +11,23 @@ from typing import Any
 import paddle
 from paddle.autograd import PyLayer
 
-from ppernie.nn.kernels import library, sgemm
+from ppernie.nn import kernels
 
 
 def _draw_seed(p: float) -> int:
     if p == 0:
         return 0
-    high, low = paddle.randint(0, 2**31 - 1, [2]).tolist()
-    return high << 32 | low
+    words = paddle.randint(0, 2**31 - 1, [2], dtype="int32").numpy()
+    return int.from_bytes(words.tobytes(), "little")
 
 
 def _pointer(x: paddle.Tensor | None) -> int | None:
     return None if x is None else x.data_ptr()
+
+
+def _wanted(*inputs: paddle.Tensor | None) -> list[bool]:
+    """Which tensors among the inputs take a gradient; Paddle insists on None for the others."""
+    return [not x.stop_gradient for x in inputs if x is not None]
 
 
 class Dropout(PyLayer):
@@ -35,13 +40,12 @@ class Dropout(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, dy: paddle.Tensor) -> paddle.Tensor:
-        return Dropout._apply(dy, ctx.p, ctx.seed)
+        return Dropout._apply(dy.contiguous(), ctx.p, ctx.seed)
 
     @staticmethod
     def _apply(x: paddle.Tensor, p: float, seed: int) -> paddle.Tensor:
-        x = x.contiguous()
         y = paddle.empty_like(x)
-        library().dropout(x.data_ptr(), y.data_ptr(), x.size, p, seed)
+        kernels.library().dropout(x.data_ptr(), y.data_ptr(), x.size, p, seed)
         return y
 
 
@@ -50,10 +54,9 @@ class Gelu(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor) -> paddle.Tensor:
-        x = x.contiguous()
         ctx.save_for_backward(x)
         y = paddle.empty_like(x)
-        library().gelu(x.data_ptr(), y.data_ptr(), x.size)
+        kernels.library().gelu(x.data_ptr(), y.data_ptr(), x.size)
         return y
 
     @staticmethod
@@ -61,7 +64,7 @@ class Gelu(PyLayer):
         (x,) = ctx.saved_tensor()
         dy = dy.contiguous()
         dx = paddle.empty_like(x)
-        library().gelu_grad(x.data_ptr(), dy.data_ptr(), dx.data_ptr(), x.size)
+        kernels.library().gelu_grad(x.data_ptr(), dy.data_ptr(), dx.data_ptr(), x.size)
         return dx
 
 
@@ -71,14 +74,14 @@ class Linear(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.wanted = [not t.stop_gradient for t in (x, weight, bias)]
+        ctx.wanted = _wanted(x, weight, bias)
         y = paddle.matmul(x, weight)
         cols = y.shape[-1]
-        library().add_bias(y.data_ptr(), bias.data_ptr(), y.size // cols, cols)
+        kernels.library().add_bias(y.data_ptr(), bias.data_ptr(), y.size // cols, cols)
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
+    def backward(ctx: Any, dy: paddle.Tensor) -> Any:
         x, weight = ctx.saved_tensor()
         dy = dy.contiguous()
         rows, cols = dy.size // dy.shape[-1], dy.shape[-1]
@@ -89,7 +92,7 @@ class Linear(PyLayer):
             dweight = paddle.matmul(x.reshape([rows, -1]), dy.reshape([rows, cols]), transpose_x=True)
         if ctx.wanted[2]:
             dbias = paddle.empty([cols], dy.dtype)
-            library().column_sums(dy.data_ptr(), dbias.data_ptr(), rows, cols)
+            kernels.library().column_sums(dy.data_ptr(), dbias.data_ptr(), rows, cols)
         return dx, dweight, dbias
 
 
@@ -106,16 +109,14 @@ class LayerNorm(PyLayer):
         epsilon: float,
         p: float,
     ) -> paddle.Tensor:
-        x = x.contiguous()
         cols = x.shape[-1]
         rows = x.size // cols
-        total = x
-        if residual is not None:
-            residual, total = residual.contiguous(), paddle.empty_like(x)
+        total = x if residual is None else paddle.empty_like(x)
         y = paddle.empty_like(x)
         mean, rstd = paddle.empty([rows], x.dtype), paddle.empty([rows], x.dtype)
         ctx.p, ctx.seed, ctx.has_residual = p, _draw_seed(p), residual is not None
-        library().norm(
+        ctx.wanted = _wanted(x, residual, weight, bias)
+        kernels.library().norm(
             x.data_ptr(),
             _pointer(residual),
             weight.data_ptr(),
@@ -134,7 +135,7 @@ class LayerNorm(PyLayer):
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+    def backward(ctx: Any, dy: paddle.Tensor) -> Any:
         total, weight, mean, rstd = ctx.saved_tensor()
         dy = dy.contiguous()
         dtotal, dweight, dbias = (
@@ -143,7 +144,7 @@ class LayerNorm(PyLayer):
             paddle.empty_like(weight),
         )
         dx = paddle.empty_like(total) if ctx.has_residual else None
-        library().norm_grad(
+        kernels.library().norm_grad(
             dy.data_ptr(),
             total.data_ptr(),
             weight.data_ptr(),
@@ -158,7 +159,8 @@ class LayerNorm(PyLayer):
             ctx.p,
             ctx.seed,
         )
-        return (dtotal, dweight, dbias) if dx is None else (dx, dtotal, dweight, dbias)
+        gradients = (dtotal, dweight, dbias) if dx is None else (dx, dtotal, dweight, dbias)
+        return tuple(g if wanted else None for g, wanted in zip(gradients, ctx.wanted, strict=True))
 
 
 class SelfAttention(PyLayer):
@@ -169,16 +171,14 @@ class SelfAttention(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, qkv: paddle.Tensor, mask: paddle.Tensor | None, p: float) -> paddle.Tensor:
-        qkv = qkv.contiguous()
         batch, length, heads, _, size = qkv.shape
         strides = [0, 0, 0]
         if mask is not None:
-            mask = mask.contiguous()
             strides = [math.prod(mask.shape[i + 1 :]) if mask.shape[i] > 1 else 0 for i in range(3)]
         weights = paddle.empty([batch, heads, length, length], qkv.dtype)
         context = paddle.empty([batch, length, heads * size], qkv.dtype)
         ctx.p, ctx.seed = p, _draw_seed(p)
-        library().attention(
+        kernels.library().attention(
             qkv.data_ptr(),
             _pointer(mask),
             *strides,
@@ -190,19 +190,18 @@ class SelfAttention(PyLayer):
             size,
             p,
             ctx.seed,
-            sgemm(),
         )
         ctx.has_mask = mask is not None
         ctx.save_for_backward(qkv, weights)
         return context
 
     @staticmethod
-    def backward(ctx: Any, dcontext: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
+    def backward(ctx: Any, dcontext: paddle.Tensor) -> Any:
         qkv, weights = ctx.saved_tensor()
         batch, length, heads, _, size = qkv.shape
         dcontext = dcontext.contiguous()
         dqkv = paddle.empty_like(qkv)
-        library().attention_grad(
+        kernels.library().attention_grad(
             qkv.data_ptr(),
             weights.data_ptr(),
             dcontext.data_ptr(),
@@ -213,6 +212,5 @@ class SelfAttention(PyLayer):
             size,
             ctx.p,
             ctx.seed,
-            sgemm(),
         )
         return (dqkv, None) if ctx.has_mask else (dqkv,)

@@ -17,14 +17,14 @@ from ppernie.nn import autograd, kernels
 
 def linear(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None) -> paddle.Tensor:
     """``x @ weight + bias`` with weight [in, out]."""
-    if bias is not None and kernels.usable(x, weight):
+    if bias is not None and kernels.usable(x, weight, bias):
         return autograd.Linear.apply(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
 def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
     """Layer normalisation over the last dimension."""
-    if kernels.usable(x, weight):
+    if kernels.usable(x, weight, bias):
         return autograd.LayerNorm.apply(x, None, weight, bias, epsilon, 0.0)
     return F.layer_norm(x, x.shape[-1], weight, bias, epsilon)
 
@@ -39,7 +39,7 @@ def residual_norm(
     training: bool,
 ) -> paddle.Tensor:
     """``layer_norm(residual + dropout(x))``."""
-    if kernels.usable(x, residual, weight):
+    if kernels.usable(x, residual, weight, bias):
         return autograd.LayerNorm.apply(x, residual, weight, bias, epsilon, dropout_p if training else 0.0)
     return layer_norm(residual + dropout(x, dropout_p, training), weight, bias, epsilon)
 

@@ -18,6 +18,9 @@ class Linear(nn.Linear):
 class LayerNorm(nn.LayerNorm):
     """``paddle.nn.LayerNorm`` over the last dimension."""
 
+    weight: paddle.Tensor
+    bias: paddle.Tensor
+
     def __init__(self, size: int, epsilon: float) -> None:
         super().__init__(size, epsilon=epsilon)
 
@@ -32,7 +35,7 @@ class ResidualNorm(LayerNorm):
         super().__init__(size, epsilon)
         self.dropout = dropout
 
-    def forward(self, x: paddle.Tensor, residual: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor, residual: paddle.Tensor) -> paddle.Tensor:  # type: ignore[override]
         """``norm(residual + dropout(x))``, all [..., size]."""
         return functional.residual_norm(x, residual, self.weight, self.bias, self._epsilon, self.dropout, self.training)
 

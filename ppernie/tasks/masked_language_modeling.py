@@ -51,6 +51,7 @@ class MaskedLanguageModeling(Task):
         return features
 
     def _mask(self, ids: np.ndarray, special: np.ndarray, key: tuple[int, ...]) -> Features:
+        rng = np.random.default_rng(key)
         candidates = np.flatnonzero(special == 0)
         count = min(max(1, round(len(candidates) * self.options.mask_rate)), len(candidates))
         positions = np.sort(rng.choice(candidates, count, replace=False))

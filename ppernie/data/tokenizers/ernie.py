@@ -176,12 +176,13 @@ class ErnieTokenizer:
             encoding = self._tokenizer.encode(repaired, is_pretokenized=True, add_special_tokens=False)
         return self._join((), [encoding], max_length, "first", 0)
 
-    def _cut(self, *side: str) -> Encoding:
+    def _cut(self, first: str, second: str = "") -> Encoding:
         """Encodes without special tokens."""
         try:
-            return self._tokenizer.encode(*side, add_special_tokens=False)
+            return self._tokenizer.encode(first, second, add_special_tokens=False)
         except TypeError:
-            return self._tokenizer.encode(*map(_without_surrogates, side), add_special_tokens=False)
+            first, second = _without_surrogates(first), _without_surrogates(second)
+            return self._tokenizer.encode(first, second, add_special_tokens=False)
 
     def _join(
         self,
@@ -230,10 +231,9 @@ class ErnieTokenizer:
         return head
 
 
-def _sides(texts: Sequence[str]) -> list[tuple[str, ...]]:
-    """What to encode for each text by itself; a pair behind nothing gets type id 1, in its windows too."""
-    first, *pair = texts
-    return [(first,), *(("", second) for second in pair)]
+def _sides(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """What to encode for each text by itself: behind an empty text it gets type id 1, in all its windows."""
+    return [(texts[0], ""), *(("", pair) for pair in texts[1:])]
 
 
 def _without_surrogates(text: str) -> str:

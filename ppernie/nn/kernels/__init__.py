@@ -11,17 +11,14 @@ import ctypes
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import paddle
 
-_POINTER, _INT, _FLOAT, _DOUBLE, _SEED = (
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_float,
-    ctypes.c_double,
-    ctypes.c_uint64,
-)
+_POINTER, _INT, _SEED = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
+_FLOAT, _DOUBLE = ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
+    "use_sgemm": [_POINTER],
     "dropout": [_POINTER] * 2 + [_INT, _DOUBLE, _SEED],
     "gelu": [_POINTER] * 2 + [_INT],
     "gelu_grad": [_POINTER] * 3 + [_INT],
@@ -29,41 +26,36 @@ _SIGNATURES = {
     "column_sums": [_POINTER] * 2 + [_INT] * 2,
     "norm": [_POINTER] * 8 + [_INT] * 2 + [_FLOAT, _DOUBLE, _SEED],
     "norm_grad": [_POINTER] * 9 + [_INT] * 2 + [_DOUBLE, _SEED],
-    "attention": [_POINTER] * 2 + [_INT] * 3 + [_POINTER] * 2 + [_INT] * 4 + [_DOUBLE, _SEED, _POINTER],
-    "attention_grad": [_POINTER] * 4 + [_INT] * 4 + [_DOUBLE, _SEED, _POINTER],
+    "attention": [_POINTER] * 2 + [_INT] * 3 + [_POINTER] * 2 + [_INT] * 4 + [_DOUBLE, _SEED],
+    "attention_grad": [_POINTER] * 4 + [_INT] * 4 + [_DOUBLE, _SEED],
 }
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None where they were not compiled or this Paddle has no MKL and OpenMP beside it."""
+def library() -> Any:
+    """The compiled kernels, a ``ctypes.CDLL``; None where they or Paddle's own MKL and OpenMP are absent."""
     spec = importlib.util.find_spec("ppernie.nn.kernels._native")
-    paddle_libraries = Path(paddle.__file__).parent / "libs"
     if spec is None or spec.origin is None:
         return None
+    paddle_libraries = Path(paddle.__file__).parent / "libs"
     try:
         ctypes.CDLL(str(paddle_libraries / "libiomp5.so"), mode=ctypes.RTLD_GLOBAL)
+        blas = ctypes.CDLL(str(paddle_libraries / "libmklml_intel.so"))
         kernels = ctypes.CDLL(spec.origin)
     except OSError:
         return None
     for name, arguments in _SIGNATURES.items():
         function = getattr(kernels, name)
         function.argtypes, function.restype = arguments, None
+    kernels.use_sgemm(ctypes.cast(blas.cblas_sgemm, ctypes.c_void_p))
     return kernels
 
 
-@functools.cache
-def sgemm() -> int | None:
-    """Address of ``cblas_sgemm`` in the BLAS that Paddle loaded."""
-    mkl = ctypes.CDLL(str(Path(paddle.__file__).parent / "libs" / "libmklml_intel.so"))
-    return ctypes.cast(mkl.cblas_sgemm, ctypes.c_void_p).value
-
-
 def usable(*tensors: paddle.Tensor) -> bool:
-    """Whether the kernels apply: float32 on the CPU, training step by step (neither traced nor without gradients)."""
+    """Whether the kernels take these: float32 on the CPU, contiguous, neither traced nor without gradients."""
     return (
         paddle.in_dynamic_mode()
         and paddle.is_grad_enabled()
-        and all(x.dtype == paddle.float32 and x.place.is_cpu_place() for x in tensors)
+        and all(x.dtype == paddle.float32 and x.place.is_cpu_place() and x.is_contiguous() for x in tensors)
         and library() is not None
     )

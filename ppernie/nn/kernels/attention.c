@@ -9,6 +9,10 @@
 typedef void (*Sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
                       const float *b, int ldb, float beta, float *c, int ldc);
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+static Sgemm sgemm;
+
+/* Hands over the address of cblas_sgemm; the other functions here need it. */
+void use_sgemm(Sgemm address) { sgemm = address; }
 
 ROW void softmax_row(float *x, const float *mask, idx n) {
     float top = -INFINITY, total = 0.0f;
@@ -40,7 +44,7 @@ ROW void softmax_grad_row(const float *weights, float *g, idx start, idx n, Drop
 /* weights [batch, heads, length, length] receives the softmax before dropout, for backward. The additive mask is
  * NULL or rows of `length` numbers, found by the three strides (0 along a broadcast dimension). */
 void attention(const float *qkv, const float *mask, idx mask_batch, idx mask_head, idx mask_query, float *weights,
-               float *context, idx batch, idx length, idx heads, idx size, double p, uint64_t seed, Sgemm sgemm) {
+               float *context, idx batch, idx length, idx heads, idx size, double p, uint64_t seed) {
     Dropout d = dropout_of(p, seed);
     idx width = heads * size, step = 3 * width;
     float scale = 1.0f / sqrtf((float)size);
@@ -64,7 +68,7 @@ void attention(const float *qkv, const float *mask, idx mask_batch, idx mask_hea
 }
 
 void attention_grad(const float *qkv, const float *weights, const float *dcontext, float *dqkv, idx batch, idx length,
-                    idx heads, idx size, double p, uint64_t seed, Sgemm sgemm) {
+                    idx heads, idx size, double p, uint64_t seed) {
     Dropout d = dropout_of(p, seed);
     idx width = heads * size, step = 3 * width;
     float scale = 1.0f / sqrtf((float)size);

@@ -59,6 +59,7 @@ def stub_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "arch_names", lambda: ["fam/Classifier"])
     monkeypatch.setattr(registry, "task_options", only("classify", Options))
     monkeypatch.setattr(registry, "task_names", lambda: ["classify"])
+    monkeypatch.setattr(registry, "arch_tasks", only("fam/Classifier", ("classify", "rank")))
 
 
 @pytest.fixture
@@ -66,6 +67,12 @@ def run_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     Path("run.yaml").write_text(RUN)
     return "run.yaml"
+
+
+def test_a_network_serves_its_own_tasks(run_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "arch_tasks", lambda name: ("rank",))
+    with pytest.raises(UserError, match="fam/Classifier serves rank, not classify"):
+        load_config(run_file)
 
 
 def problems(path: str, *overrides: str) -> list[str]:
@@ -127,7 +134,7 @@ def test_the_resolved_config_loads_as_an_equal_one(run_file: str, overrides: tup
         ("Optimizer.schedule.warmup=1.5", "must be below 1.0 or a whole number; got 1.5"),
         ("Optimizer.betas=[0.9, 0.9, 0.9]", "must be a list of at most 2; got a list of 3"),
         ("Optimizer.no_decay=bias", "must be a list; got the text 'bias'"),
-        ("AMP.level=O3", "must be 'O1' or 'O2'; got the text 'O3'"),
+        ("AMP.dtype=int8", "must be 'float32', 'bfloat16' or 'float16'; got the text 'int8'"),
         ("Data.fields=3", "must be a map; got 3"),
         ("Data.train.files=3", "must be text or a list; got 3"),
         ("Eval=", "must be a map of keys; got null"),

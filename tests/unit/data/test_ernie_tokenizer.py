@@ -133,6 +133,12 @@ def test_windows_share_stride_tokens(tokenizer: ErnieTokenizer) -> None:
         assert [text[start:end] for start, end in window.offsets[3:-1]] == window.tokens[3:-1]
 
 
+def test_a_single_text_has_windows_too(tokenizer: ErnieTokenizer) -> None:
+    encoding = tokenizer.encode("我爱北京", max_length=4)
+    assert [window.tokens for window in encoding.overflowing] == [["[CLS]", "北", "京", "[SEP]"]]
+    assert encoding.type_ids == encoding.overflowing[0].type_ids == [0, 0, 0, 0]
+
+
 def test_a_pair_cut_longest_first_leaves_no_windows(tokenizer: ErnieTokenizer) -> None:
     encoding = tokenizer.encode("我" * 200, "爱" * 200, max_length=9)
     assert encoding.tokens == ["[CLS]", *"我我我", "[SEP]", *"爱爱爱", "[SEP]"]

@@ -1,0 +1,100 @@
+"""An exported ERNIE on the CPU beside PaddleNLP's eager model and ONNX Runtime.
+
+Sequence classification of 128 tokens with a vocabulary of 40,000. ONNX Runtime runs the converted form of the
+same export. Each side lives in a process of its own, and the sides take turns, so that what else the machine does
+hits all of them alike.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from ppernie.bench.infer_side import SIDES
+from ppernie.bench.side import Side
+from ppernie.bench.table import render
+from ppernie.errors import UserError
+
+VARIANTS = {"4x312": "ernie-3.0-nano-zh", "12x768": "ernie-3.0-base-zh"}
+RATIOS = {"to PaddleNLP": "PaddleNLP eager", "to ORT": "ONNX Runtime fp32", "to own fp32": "ppernie fp32"}
+_MODULE = "ppernie.bench.infer_side"
+_PAUSE = 0.3  # Paddle's threads spin for 0.2 s after their work
+
+
+def benchmark(sizes: Sequence[str], batches: Sequence[int], rounds: int, threads: int) -> str:
+    """Measures and returns a table; ratios are medians over rounds, ``difference`` is to the own fp32 output.
+
+    Args:
+        sizes: keys of ``VARIANTS``.
+        batches: texts in a batch.
+        rounds: timed turns of each side.
+        threads: of each side.
+
+    Raises:
+        UserError: a size is unknown, or the export failed.
+    """
+    if unknown := [size for size in sizes if size not in VARIANTS]:
+        raise UserError(f"unknown size '{unknown[0]}': known: {', '.join(VARIANTS)}")
+    rows: list[dict[str, object]] = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = str(Path(scratch) / "export")
+            if error := _write(VARIANTS[size], folder, threads):
+                raise UserError(f"the export failed: {error}")
+            for batch in batches:
+                rows += _measure(size, folder, batch, rounds, threads)
+    columns = ("model", "batch", "side", "p50 ms", *RATIOS, "peak MB", "difference", "note")
+    used = [column for column in columns if any(row.get(column) for row in rows)]
+    return render([{column: row.get(column, "") for column in used} for row in rows])
+
+
+def _write(variant: str, folder: str, threads: int) -> str | None:
+    """Exports, also to ONNX where possible; returns what went wrong with the former."""
+    for side in ("export", "export_onnx"):
+        writer = Side(_MODULE, [side, variant, folder, "0"], threads)
+        writer.close()
+        if side == "export" and writer.error:
+            return writer.error
+    return None
+
+
+def _measure(size: str, folder: str, batch: int, rounds: int, threads: int) -> list[dict[str, object]]:
+    sides = {name: Side(_MODULE, [name, VARIANTS[size], folder, str(batch)], threads) for name in SIDES}
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    last: dict[str, dict[str, object]] = {}
+    try:
+        for turn in range(rounds + 1):
+            for name, side in sides.items():
+                last[name] = side.ask()
+                if turn and not side.error:  # the first turn compiles kernels
+                    seconds[name].append(last[name]["seconds"])  # type: ignore[arg-type]
+                time.sleep(_PAUSE)
+    finally:
+        for side in sides.values():
+            side.close()
+    return [
+        {"model": size, "batch": batch, "side": name, **_row(name, side.error, seconds, last)}
+        for name, side in sides.items()
+    ]
+
+
+def _row(
+    name: str, error: str | None, seconds: dict[str, list[float]], last: dict[str, dict[str, object]]
+) -> dict[str, object]:
+    if error:
+        return {"note": error}
+    row: dict[str, object] = {"p50 ms": f"{1000 * median(seconds[name]):.1f}"}
+    for column, other in RATIOS.items():
+        if other != name and len(seconds[other]) == len(seconds[name]):
+            row[column] = f"{median(a / b for a, b in zip(seconds[name], seconds[other], strict=True)):.2f}"
+    if peak := last[name].get("peak_mb"):
+        row["peak MB"] = f"{peak:.0f}"
+    if name != "PaddleNLP eager" and name != "ppernie fp32" and "output" in last["ppernie fp32"]:
+        output, own = np.array(last[name]["output"]), np.array(last["ppernie fp32"]["output"])
+        row["difference"] = f"{np.abs(output - own).max() / np.abs(own).max():.0e}"
+    return row

@@ -1,0 +1,139 @@
+"""One side of ``ppernie.bench.infer``: ``python -m ppernie.bench.infer_side SIDE VARIANT FOLDER BATCH``.
+
+Every line on the input gets the median time of one forward pass over some runs, and the output's first row.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+LENGTH, LABELS, TOLERANCE = 128, 2, 1e-4
+ARCH = "ernie3/ErnieForSequenceClassification"
+ONNX = "model.onnx"
+_TURN_SECONDS = 0.3
+
+Inputs = Mapping[str, np.ndarray]
+Forward = Callable[[Inputs], np.ndarray]
+
+
+def sample(vocab_size: int, batch: int) -> dict[str, np.ndarray]:
+    """Random ids; the same for every side."""
+    ids = np.random.default_rng(0).integers(1, vocab_size, (batch, LENGTH))
+    return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+
+
+def export(architecture: dict[str, Any], folder: Path) -> None:
+    """Writes the exported model and, where the converter is installed, its ONNX form."""
+    from ppernie import registry
+    from ppernie.export import Field, export_model
+
+    model = registry.arch_class(ARCH)(registry.arch_config(ARCH)(**architecture), LABELS)
+    model.reset_parameters()
+    dims = ("batch", "length")
+    fields = [
+        Field("input_ids", "int64", dims, architecture["pad_token_id"], architecture["vocab_size"]),
+        Field("token_type_ids", "int64", dims, 0, architecture["type_vocab_size"]),
+    ]
+    samples = [sample(architecture["vocab_size"], batch) for batch in (1, 3)]
+    export_model(model, fields, [("batch", "classes")], folder, samples, TOLERANCE, {}, LENGTH)
+
+
+def export_onnx(folder: Path) -> None:
+    """Converts the exported graph."""
+    import paddle2onnx
+
+    graph, weights = folder / "inference.json", folder / "inference.pdiparams"
+    paddle2onnx.export(str(graph), str(weights), str(folder / ONNX), opset_version=17)
+
+
+def ppernie(architecture: dict[str, Any], folder: Path, precision: str) -> Forward:
+    """The exported model in this library's predictor."""
+    from ppernie.inference.predictor import Predictor
+
+    predictor = Predictor(
+        folder, device="cpu", precision=precision, threads=int(os.environ["OMP_NUM_THREADS"])
+    )
+    return lambda inputs: predictor.run(inputs)[0]
+
+
+def paddlenlp(architecture: dict[str, Any], folder: Path) -> Forward:
+    """PaddleNLP's model, eager, without gradients."""
+    import paddle
+    from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
+
+    config = ErnieConfig(
+        **architecture, use_task_id=architecture["task_type_vocab_size"] > 0, num_labels=LABELS
+    )
+    model = ErnieForSequenceClassification(config)
+    model.eval()
+
+    def forward(inputs: Inputs) -> np.ndarray:
+        with paddle.no_grad():
+            return model(**{name: paddle.to_tensor(ids) for name, ids in inputs.items()}).numpy()
+
+    return forward
+
+
+def onnxruntime(architecture: dict[str, Any], folder: Path) -> Forward:
+    """The exported model in ONNX Runtime with its default optimisations."""
+    import onnxruntime
+
+    if not (folder / ONNX).exists():
+        raise ImportError("paddle2onnx is not installed", name="paddle2onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
+    session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, dict(inputs))[0]
+
+
+SIDES: dict[str, Callable[[dict[str, Any], Path], Forward]] = {
+    "PaddleNLP eager": paddlenlp,
+    "ONNX Runtime fp32": onnxruntime,
+    "ppernie fp32": functools.partial(ppernie, precision="fp32"),
+    "ppernie bf16": functools.partial(ppernie, precision="bf16"),
+}
+
+
+def main(side: str, variant: str, folder: str, batch: str) -> None:
+    """Serves until the input ends; the sides ``export`` and ``export_onnx`` write files and time nothing."""
+    from ppernie import registry
+    from ppernie.bench.side import serve
+
+    architecture = registry.zoo("ernie3")[variant]["architecture"]
+
+    def prepare() -> Callable[[str], dict[str, object]]:
+        if side == "export":
+            export(architecture, Path(folder))
+            return lambda _: {}
+        if side == "export_onnx":
+            export_onnx(Path(folder))
+            return lambda _: {}
+        inputs = sample(architecture["vocab_size"], int(batch))
+        forward = SIDES[side](architecture, Path(folder))
+        return lambda _: _turn(forward, inputs)
+
+    serve(prepare)
+
+
+def _turn(forward: Forward, inputs: Inputs) -> dict[str, object]:
+    """One run to warm up, then as many as fit into a turn."""
+    output = forward(inputs)
+    seconds: list[float] = []
+    while sum(seconds) < _TURN_SECONDS:
+        start = time.perf_counter()
+        forward(inputs)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": median(seconds), "output": output.ravel().tolist()}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

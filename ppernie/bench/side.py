@@ -1,0 +1,71 @@
+"""A benchmark's sides: processes that answer lines of text with lines of JSON, so that each has its own memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Side:
+    """Runs ``python -m module *arguments``, which calls ``serve``."""
+
+    def __init__(self, module: str, arguments: Sequence[str], threads: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            text=True,
+            bufsize=1,
+        )
+        self.error: str | None = self._read().get("error")
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"error": "the process ended without an answer"}
+
+    def ask(self, line: str = "") -> dict[str, Any]:
+        """Sends a line and returns the answer; ``error`` is kept, and ends the side."""
+        if self.error:
+            return {"error": self.error}
+        assert self._process.stdin
+        self._process.stdin.write(f"{line}\n")
+        answer = self._read()
+        self.error = answer.get("error")
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve(prepare: Callable[[], Callable[[str], dict[str, object]]]) -> None:
+    """Prepares, then answers every line of the input; each answer also holds ``peak_mb``."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    try:
+        answer = prepare()
+        answers.write("{}\n")
+        for line in sys.stdin:
+            answers.write(json.dumps({**answer(line.strip()), "peak_mb": _peak_mb()}) + "\n")
+    except ImportError as error:
+        answers.write(json.dumps({"error": f"{error.name or error} is not installed"}) + "\n")
+    except Exception as error:
+        answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
+
+
+def _peak_mb() -> float | None:
+    """Largest resident size of this process so far; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else None

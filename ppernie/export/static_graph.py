@@ -1,0 +1,131 @@
+"""From a network to a static graph that has proven to give the same answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle.static import InputSpec
+
+from ppernie.errors import UserError
+from ppernie.export.rewrite import inference_form
+from ppernie.files import new_folder
+from ppernie.inference.deploy import DEPLOY, GRAPH, Deploy, Difference, Field
+from ppernie.inference.predictor import Predictor
+from ppernie.inference.runtime import cpu_has_bf16
+
+Sample = Mapping[str, np.ndarray]
+
+
+def export_model(
+    model: paddle.nn.Layer,
+    inputs: Sequence[Field],
+    outputs: Sequence[Sequence[str]],
+    folder: Path,
+    samples: Sequence[Sample],
+    tolerance: float,
+    extra: Mapping[str, Any],
+    max_length: int,
+) -> dict[str, Any]:
+    """Writes ``inference.json``, ``inference.pdiparams`` and ``deploy.yml`` and proves them against the model.
+
+    The folder appears whole or not at all; an export that stands there is replaced at the very end.
+
+    Args:
+        model: the network; it is left as it was.
+        inputs: arguments of its ``forward``, by name.
+        outputs: names of the dimensions of each output.
+        folder: where the export goes.
+        samples: real inputs in several batch sizes and lengths.
+        tolerance: largest accepted difference in fp32, relative to an output's largest magnitude.
+        extra: further keys of ``deploy.yml``.
+        max_length: longest input in tokens.
+
+    Returns:
+        What was written to ``deploy.yml``.
+
+    Raises:
+        UserError: the graph differs from the model, or the folder cannot be written.
+    """
+    if clash := sorted(set(extra) & set(Deploy.model_fields)):
+        raise ValueError(f"extra holds keys of deploy.yml itself: {clash}")
+    if not samples:
+        raise ValueError("an export is proven on samples, and there are none")
+    folder = Path(folder)
+    _check_target(folder)
+    expected = _dynamic_outputs(model, samples)
+    deploy = Deploy(
+        paddle=paddle.__version__,
+        inputs=list(inputs),
+        outputs=[tuple(dims) for dims in outputs],
+        max_length=max_length,
+        tolerance=tolerance,
+        **extra,
+    )
+    with new_folder(folder) as temporary:
+        with inference_form(model):
+            # jit.save takes a path without its ending.
+            paddle.jit.save(model, str(temporary / Path(GRAPH).stem), input_spec=_specs(model, inputs))
+        deploy.write(temporary)
+        for precision in ("fp32", "bf16") if cpu_has_bf16() else ("fp32",):
+            predictor = Predictor(temporary, device="cpu", precision=precision)
+            deploy.differences[precision] = _difference(expected, (predictor.run(sample) for sample in samples))
+        measured = deploy.differences["fp32"].max_relative
+        if not measured <= tolerance:
+            raise UserError(
+                f"{folder}: nothing was exported: the static graph differs from the model by {measured:.1e} of the "
+                f"largest output, more than the tolerance of {tolerance:.1e}"
+            )
+        deploy.write(temporary)
+    return deploy.model_dump(mode="json")
+
+
+def _check_target(folder: Path) -> None:
+    if folder.exists() and not (folder / DEPLOY).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: holds something other than an export; choose another folder")
+
+
+def _dynamic_outputs(model: paddle.nn.Layer, samples: Iterable[Sample]) -> list[list[np.ndarray]]:
+    training = {layer: layer.training for layer in model.sublayers(include_self=True)}
+    model.eval()
+    try:
+        with paddle.no_grad():
+            outputs = [model(**{name: paddle.to_tensor(ids) for name, ids in sample.items()}) for sample in samples]
+    finally:
+        for layer, mode in training.items():
+            layer.training = mode
+    return [
+        [output.numpy() for output in (outs if isinstance(outs, (list, tuple)) else [outs])] for outs in outputs
+    ]
+
+
+def _specs(model: paddle.nn.Layer, inputs: Sequence[Field]) -> list[InputSpec | None]:
+    """One for each argument of ``forward`` up to the last that is wanted; None where its default stays."""
+    fields = {field.name: field for field in inputs}
+    names = list(inspect.signature(model.forward).parameters)
+    if unknown := sorted(set(fields) - set(names)):
+        raise ValueError(f"forward of {type(model).__name__} takes no {unknown}")
+    last = max(names.index(name) for name in fields)
+    return [
+        InputSpec([None] * len(fields[name].dims), fields[name].dtype, name) if name in fields else None
+        for name in names[: last + 1]
+    ]
+
+
+def _difference(expected: Iterable[list[np.ndarray]], actual: Iterable[list[np.ndarray]]) -> Difference:
+    """Over all outputs of all samples; each output is measured by its own largest magnitude."""
+    absolute = relative = 0.0
+    for wanted, got in zip(expected, actual, strict=True):
+        for one, other in zip(wanted, got, strict=True):
+            if one.shape != other.shape:
+                raise UserError(f"the static graph gives shape {other.shape} where the model gives {one.shape}")
+            largest = float(np.abs(one - other).max())
+            scale = float(np.abs(one).max())
+            # np.maximum keeps NaN, which max() may drop.
+            absolute = float(np.maximum(absolute, largest))
+            relative = float(np.maximum(relative, largest / scale if scale else largest))
+    return Difference(max_absolute=absolute, max_relative=relative)
