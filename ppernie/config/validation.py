@@ -66,7 +66,7 @@ def _arch(values: dict[str, Any], report: Report) -> ArchSection | None:
         return None
     preset = _variant_fields(head, report)
     fields = (preset or {}) | own
-    values["Arch"] = fields
+    values["Arch"] = given | fields
     model = _parse(family, fields, ("Arch",), report, partial=preset is None)
     return None if model is None else ArchSection(name=head.name, variant=head.variant, model=model)
 

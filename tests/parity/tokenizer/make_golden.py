@@ -1,5 +1,7 @@
 """Writes golden.json: PaddleNLP's ids of hard lines on a small vocabulary. Needs paddlenlp and Python 3.11."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import json
