@@ -48,17 +48,14 @@ class EncoderEmbeddings(nn.Layer):
         Returns:
             [batch, length, hidden].
         """
-        x = self.word_embeddings(input_ids)
         if position_ids is None:
             position_ids = paddle.arange(input_ids.shape[1]).unsqueeze(0)
-        x = x + self.position_embeddings(position_ids)
-        if token_type_ids is None:
-            x = x + self.token_type_embeddings.weight[0]
-        else:
-            x = x + self.token_type_embeddings(token_type_ids)
+        # The small tables are summed first: without the batch dimension, where segments and tasks are default.
+        x = self.position_embeddings(position_ids) + _rows(self.token_type_embeddings, token_type_ids)
         if self.task_type_embeddings is not None:
-            if task_type_ids is None:
-                x = x + self.task_type_embeddings.weight[0]
-            else:
-                x = x + self.task_type_embeddings(task_type_ids)
-        return self.dropout(self.layer_norm(x))
+            x = x + _rows(self.task_type_embeddings, task_type_ids)
+        return self.dropout(self.layer_norm(self.word_embeddings(input_ids) + x))
+
+
+def _rows(table: nn.Embedding, ids: paddle.Tensor | None) -> paddle.Tensor:
+    return table.weight[0] if ids is None else table(ids)

@@ -1,0 +1,62 @@
+"""Every config that ships: it loads, and its network and task fit each other, on a shrunken model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppernie import registry
+from ppernie.config import dump_config, load_config
+from ppernie.data.tokenizers import ErnieTokenizer
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "_base_")
+SMALL = ["Arch.num_hidden_layers=2", "Arch.hidden_size=16", "Arch.num_attention_heads=2", "Arch.intermediate_size=32"]
+EXAMPLES = {
+    "sequence_classification": {"text": "物流很快", "text_pair": "东西很好", "label": "好"},
+    "token_classification": {"tokens": list("厦门的海"), "tags": ["B-LOC", "I-LOC", "O", "O"]},
+    "span_extraction": {"question": "哪里？", "context": "在厦门的海上", "answers": [{"text": "厦门", "start": 1}]},
+    "multiple_choice": {"text": "这是#idiom#的事", "choices": ["一举两得"] * 7, "label": 3},
+    "cross_similarity": {"text": "物流很快", "text_pair": "很快", "label": 1.0},
+    "dual_similarity": {"text": "物流很快", "text_pair": "很快", "label": 1.0},
+    "masked_language_modeling": {"text": "物流很快东西很好"},
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ErnieTokenizer:
+    characters = sorted({c for e in EXAMPLES.values() for v in e.values() for c in str(v) if not c.isspace()})
+    tokens = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *characters]
+    path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    return ErnieTokenizer.from_vocab(path)
+
+
+def test_there_are_configs() -> None:
+    assert len(SHIPPED) >= 14
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_loads_builds_and_takes_a_gradient(path: Path, tokenizer: ErnieTokenizer, tmp_path: Path) -> None:
+    import paddle
+
+    config = load_config(path, SMALL)
+    resolved = tmp_path / "config.yaml"
+    resolved.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(resolved) == config
+
+    task = registry.task_class(config.Task.name)(config.Task.options, tokenizer, config.Data.max_length)
+    example = EXAMPLES[config.Task.name] | {"where": "here"}
+    other = example | {"label": "坏"} if isinstance(example.get("label"), str) else example
+    task.prepare([example, other])
+    model = registry.arch_class(config.Arch.name)(config.Arch.model, **task.head())
+    items = [*task.expand(example, True), *task.expand(other, True)]
+    batch = task.collate([task.encode(item, (0, 0, 0)) for item in items])
+    names = (*task.input_names, *(["masked_positions"] if "masked_positions" in batch else []))
+    tensors = {name: paddle.to_tensor(array) for name, array in batch.items()}
+    loss = task.loss(model(**{name: tensors[name] for name in names}), tensors)
+    loss.backward()
+    assert np.isfinite(float(loss))
+    assert all(p.grad is not None for n, p in model.named_parameters() if ".encoder.layers.0." in n)
