@@ -59,9 +59,7 @@ def ppernie(architecture: dict[str, Any], folder: Path, precision: str) -> Forwa
     """The exported model in this library's predictor."""
     from ppernie.inference.predictor import Predictor
 
-    predictor = Predictor(
-        folder, device="cpu", precision=precision, threads=int(os.environ["OMP_NUM_THREADS"])
-    )
+    predictor = Predictor(folder, device="cpu", precision=precision, threads=int(os.environ["OMP_NUM_THREADS"]))
     return lambda inputs: predictor.run(inputs)[0]
 
 
@@ -70,9 +68,7 @@ def paddlenlp(architecture: dict[str, Any], folder: Path) -> Forward:
     import paddle
     from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
 
-    config = ErnieConfig(
-        **architecture, use_task_id=architecture["task_type_vocab_size"] > 0, num_labels=LABELS
-    )
+    config = ErnieConfig(**architecture, use_task_id=architecture["task_type_vocab_size"] > 0, num_labels=LABELS)
     model = ErnieForSequenceClassification(config)
     model.eval()
 

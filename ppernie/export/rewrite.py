@@ -46,11 +46,9 @@ class _InferenceAttention(nn.Layer):
 def _linear(weight: paddle.Tensor, bias: paddle.Tensor) -> nn.Linear:
     """A layer with weight [in, heads, head size] and bias [heads, head size], both flattened."""
     weight, bias = weight.flatten(1), bias.flatten()
-    return nn.Linear(
-        *weight.shape,
-        weight_attr=nn.initializer.Assign(weight),
-        bias_attr=nn.initializer.Assign(bias),
-    )
+    rows, columns = weight.shape
+    assign = nn.initializer.Assign
+    return nn.Linear(rows, columns, weight_attr=assign(weight), bias_attr=assign(bias))
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def export_model(
         folder: where the export goes.
         samples: real inputs in several batch sizes and lengths.
         tolerance: largest accepted difference in fp32, relative to an output's largest magnitude.
-        extra: further keys of ``deploy.yml``.
+        extra: goes into ``deploy.yml`` as it is.
         max_length: longest input in tokens.
 
     Returns:
@@ -51,8 +51,6 @@ def export_model(
     Raises:
         UserError: the graph differs from the model, or the folder cannot be written.
     """
-    if clash := sorted(set(extra) & set(Deploy.model_fields)):
-        raise ValueError(f"extra holds keys of deploy.yml itself: {clash}")
     if not samples:
         raise ValueError("an export is proven on samples, and there are none")
     folder = Path(folder)
@@ -64,7 +62,7 @@ def export_model(
         outputs=[tuple(dims) for dims in outputs],
         max_length=max_length,
         tolerance=tolerance,
-        **extra,
+        extra=dict(extra),
     )
     with new_folder(folder) as temporary:
         with inference_form(model):
@@ -98,9 +96,7 @@ def _dynamic_outputs(model: paddle.nn.Layer, samples: Iterable[Sample]) -> list[
     finally:
         for layer, mode in training.items():
             layer.training = mode
-    return [
-        [output.numpy() for output in (outs if isinstance(outs, (list, tuple)) else [outs])] for outs in outputs
-    ]
+    return [[output.numpy() for output in (outs if isinstance(outs, (list, tuple)) else [outs])] for outs in outputs]
 
 
 def _specs(model: paddle.nn.Layer, inputs: Sequence[Field]) -> list[InputSpec | None]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Limit
 from pydantic.dataclasses import dataclass
 
 from ppernie.errors import UserError
 
 DEPLOY, GRAPH, WEIGHTS = "deploy.yml", "inference.json", "inference.pdiparams"
+BATCH = "batch"
 
-Dims = Annotated[tuple[str, ...], Limit(min_length=1)]
+
+def _starts_with_batch(dims: tuple[str, ...]) -> tuple[str, ...]:
+    if dims[:1] != (BATCH,):
+        raise ValueError(f"the first dimension is '{BATCH}'")
+    return dims
+
+
+Dims = Annotated[tuple[str, ...], AfterValidator(_starts_with_batch)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -25,7 +33,7 @@ class Field:
         name: name of the argument of the model's ``forward``.
         dtype: ``int64``.
         dims: names of the dimensions, e.g. ``("batch", "length")``. Equal names have equal sizes over all inputs;
-            ``batch`` counts rows, and names that end in ``length`` count tokens.
+            the first is ``batch``, and names that end in ``length`` count tokens.
         pad: id that fills rows up.
         upper: ids are at least 0 and below this.
     """
@@ -45,9 +53,9 @@ class Difference(BaseModel):
 
 
 class Deploy(BaseModel):
-    """The part of ``deploy.yml`` that belongs to the runtime; further keys are the exporter's own."""
+    """The contents of ``deploy.yml``."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="forbid")
 
     format_version: Literal[1] = 1
     paddle: str
@@ -56,6 +64,7 @@ class Deploy(BaseModel):
     max_length: Annotated[int, Limit(ge=1)]
     tolerance: Annotated[float, Limit(gt=0, description="largest max_relative that was accepted in fp32")]
     differences: Annotated[dict[str, Difference], Limit(description="measured, by precision")] = {}
+    extra: Annotated[dict[str, Any], Limit(description="the exporter's own: task, labels, ...")] = {}
 
     def write(self, folder: Path) -> None:
         """Writes ``deploy.yml``."""

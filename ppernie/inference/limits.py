@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ppernie.errors import UserError
-from ppernie.inference.deploy import Field
+from ppernie.inference.deploy import BATCH, Field
 
 
 def is_length(dim: str) -> bool:
@@ -19,20 +19,15 @@ def is_length(dim: str) -> bool:
     return dim.endswith("length")
 
 
-def bucket(size: int, steps: int) -> int:
-    """The next of ``steps`` evenly spaced sizes in each octave: for 2 of them 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
-    step = max(1, 2 ** ((size - 1).bit_length() - 1) // steps)
-    return -(-size // step) * step
+def padded_length(length: int, max_length: int) -> int:
+    """The next of 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, ... and ``max_length``."""
+    step = max(8, 2 ** (length - 1).bit_length() // 4)
+    return min(max_length, -(-length // step) * step)
 
 
-def padded_size(dim: str, size: int, max_length: int) -> int:
-    """The size a dimension gets: lengths in steps of an eighth to a quarter, rows in steps of a third to a half.
-
-    Other dimensions, such as the number of choices, belong to the task and stay as they are.
-    """
-    if is_length(dim):
-        return min(max_length, max(8, bucket(size, 4)))
-    return bucket(size, 2) if dim == "batch" else size
+def padded_rows(rows: int) -> int:
+    """The next power of two."""
+    return 2 ** (rows - 1).bit_length()
 
 
 def check(inputs: Mapping[str, np.ndarray], fields: Sequence[Field], max_length: int) -> dict[str, int]:
@@ -59,7 +54,7 @@ def check(inputs: Mapping[str, np.ndarray], fields: Sequence[Field], max_length:
     for dim, size in sizes.items():
         if is_length(dim) and not 1 <= size <= max_length:
             raise UserError(f"{dim} is {size} tokens, outside 1..{max_length}; shorten the text")
-        if dim != "batch" and size == 0:
+        if dim != BATCH and size == 0:
             raise ValueError(f"{dim} is 0")
     for field in fields:
         _check_ids(inputs[field.name], field)

@@ -11,9 +11,12 @@ import numpy as np
 
 from ppernie.errors import UserError
 from ppernie.inference import limits, runtime
-from ppernie.inference.deploy import GRAPH, WEIGHTS, Deploy
+from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field
 
+_PRECISIONS = {"fp32": "Float32", "bf16": "Bfloat16", "fp16": "Half"}
 _GPU_MEMORY_MB = 512
+_TENSORRT_ROWS = 32
+_CPU_ROWS = 8  # more at once is no faster, and needs more memory and more compiled kernels
 
 
 class Predictor:
@@ -30,8 +33,7 @@ class Predictor:
         tensorrt: hand the graph to TensorRT; shapes are collected from the smallest and the largest request.
 
     Attributes:
-        signature: inputs, outputs and limits.
-        deploy: all of ``deploy.yml``, with the keys that the exporter added.
+        deploy: the contents of ``deploy.yml``.
 
     Raises:
         UserError: the export is broken, or the machine cannot do what is asked.
@@ -47,8 +49,7 @@ class Predictor:
         tensorrt: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.signature = Deploy.read(self.folder)
-        self.deploy: dict[str, Any] = self.signature.model_dump(mode="json")
+        self.deploy = Deploy.read(self.folder)
         self.device = runtime.choose_device(device)
         runtime.check_precision(precision, self.device)
         if tensorrt:
@@ -58,38 +59,53 @@ class Predictor:
         runtime.prepare_process()
         self._predictor = self._tensorrt() if tensorrt else self._create(self._config())
         names = self._predictor.get_input_names()
-        if sorted(names) != sorted(field.name for field in self.signature.inputs):
+        if sorted(names) != sorted(field.name for field in self.deploy.inputs):
             raise UserError(f"{self.folder}: the graph takes {sorted(names)}, deploy.yml says otherwise; export again")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Runs one batch; sizes are padded to a few fixed ones inside, and the outputs are cut back.
+        """Runs one batch. Inside, a CPU runs a few rows at a time, padded to a few fixed shapes.
 
         Args:
-            inputs: int64 arrays by name, with the dimensions that ``signature.inputs`` names; the batch may be empty.
+            inputs: int64 arrays by name, with the dimensions that ``deploy.inputs`` names; the batch may be empty.
 
         Returns:
-            float32 arrays with the dimensions that ``signature.outputs`` names.
+            float32 arrays with the dimensions that ``deploy.outputs`` names.
 
         Raises:
             ValueError: names, types or shapes are wrong.
             UserError: an id or a length lies outside its limits.
         """
-        sizes = limits.check(inputs, self.signature.inputs, self.signature.max_length)
-        rows = sizes.get("batch")
+        sizes = limits.check(inputs, self.deploy.inputs, self.deploy.max_length)
+        rows = sizes[BATCH]
         if rows == 0:
-            return [output[:0] for output in self._run_padded(inputs, sizes | {"batch": 1})]
-        return [
-            output[tuple(slice(sizes.get(dim)) for dim in dims)]
-            for output, dims in zip(self._run_padded(inputs, sizes), self.signature.outputs, strict=True)
+            one = {field.name: _one_row(field, sizes) for field in self.deploy.inputs}
+            return [output[:0] for output in self._run_rows(one, sizes)]
+        step = rows if self.device == "gpu" else _CPU_ROWS
+        parts = [
+            self._run_rows({name: array[start : start + step] for name, array in inputs.items()}, sizes)
+            for start in range(0, rows, step)
         ]
+        return [np.concatenate(outputs) if len(outputs) > 1 else outputs[0] for outputs in zip(*parts, strict=True)]
 
-    def _run_padded(self, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> list[np.ndarray]:
-        target = {dim: limits.padded_size(dim, size, self.signature.max_length) for dim, size in sizes.items()}
-        padded = {
-            field.name: limits.pad(inputs[field.name], [target[dim] for dim in field.dims], field.pad)
-            for field in self.signature.inputs
-        }
-        return _execute(self._predictor, padded)
+    def _run_rows(self, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> list[np.ndarray]:
+        """Pads to one of the few shapes, runs, and cuts the outputs back."""
+        rows = len(next(iter(inputs.values())))
+        target = {
+            dim: limits.padded_length(size, self.deploy.max_length) if limits.is_length(dim) else size
+            for dim, size in sizes.items()
+        } | {BATCH: limits.padded_rows(rows)}
+        outputs = _execute(
+            self._predictor,
+            {
+                field.name: limits.pad(inputs[field.name], [target[dim] for dim in field.dims], field.pad)
+                for field in self.deploy.inputs
+            },
+        )
+        kept = {**sizes, BATCH: rows}
+        return [
+            output[tuple(slice(kept.get(dim)) for dim in dims)]
+            for output, dims in zip(outputs, self.deploy.outputs, strict=True)
+        ]
 
     def _config(self) -> Any:
         from paddle.inference import Config, PrecisionType
@@ -100,8 +116,7 @@ class Predictor:
         config.enable_new_ir(True)
         config.enable_memory_optim()
         if self.device == "gpu":
-            kinds = {"fp32": "Float32", "bf16": "Bfloat16", "fp16": "Half"}
-            config.enable_use_gpu(_GPU_MEMORY_MB, 0, getattr(PrecisionType, kinds[self.precision]))
+            config.enable_use_gpu(_GPU_MEMORY_MB, 0, getattr(PrecisionType, _PRECISIONS[self.precision]))
             if not config.use_gpu():
                 raise UserError("Paddle refused the GPU; use device 'cpu'")
         else:
@@ -127,27 +142,21 @@ class Predictor:
             collecting = self._config()
             collecting.collect_shape_range_info(shapes)
             collector = self._create(collecting)
-            for batch, length in ((1, 8), (32, self.signature.max_length)):
-                sizes = {"batch": batch}
-                _execute(
-                    collector,
-                    {
-                        field.name: np.full(
-                            [sizes.get(dim, min(length, self.signature.max_length)) for dim in field.dims],
-                            field.pad,
-                            "int64",
-                        )
-                        for field in self.signature.inputs
-                    },
-                )
+            for rows, length in ((1, 8), (_TENSORRT_ROWS, self.deploy.max_length)):
+                sizes = {dim: length for field in self.deploy.inputs for dim in field.dims if limits.is_length(dim)}
+                requests = {field.name: np.repeat(_one_row(field, sizes), rows, 0) for field in self.deploy.inputs}
+                _execute(collector, requests)
             del collector  # the file is written when the predictor ends
-            kinds = {"fp32": "Float32", "bf16": "Bfloat16", "fp16": "Half"}
             config = self._config()
-            config.enable_tensorrt_engine(
-                precision_mode=getattr(PrecisionType, kinds[self.precision]), use_calib_mode=False
-            )
+            precision = getattr(PrecisionType, _PRECISIONS[self.precision])
+            config.enable_tensorrt_engine(precision_mode=precision, use_calib_mode=False)
             config.enable_tuned_tensorrt_dynamic_shape(shapes, True)
             return self._create(config)
+
+
+def _one_row(field: Field, sizes: Mapping[str, int]) -> np.ndarray:
+    """Padding alone; dimensions without a size, such as the number of choices, are 1."""
+    return np.full([1, *(sizes.get(dim, 1) for dim in field.dims[1:])], field.pad, field.dtype)
 
 
 def _execute(predictor: Any, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,7 +1,8 @@
 """The operations that the blocks are made of.
 
 Each is Paddle's own operation, or, in a float32 training step on the CPU, a faster kernel with the same result
-within rounding (``ppernie.nn.kernels``). The kernels have first derivatives only.
+within rounding (``ppernie.nn.kernels``). The kernels have first derivatives only. On one seed, dropout's mask is
+the same in a fused kernel and in the operations that it stands for.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from paddle.nn import functional as F
 from ppernie.nn import autograd, kernels
 
 
+def _by_kernel(*tensors: paddle.Tensor) -> bool:
+    return paddle.is_grad_enabled() and kernels.usable(*tensors)
+
+
 def linear(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None) -> paddle.Tensor:
     """``x @ weight + bias`` with weight [in, out]."""
-    if bias is not None and kernels.usable(x, weight, bias):
+    if bias is not None and _by_kernel(x, weight, bias):
         return autograd.Linear.apply(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
 def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
     """Layer normalisation over the last dimension."""
-    if kernels.usable(x, weight, bias):
+    if _by_kernel(x, weight, bias):
         return autograd.LayerNorm.apply(x, None, weight, bias, epsilon, 0.0)
     return F.layer_norm(x, x.shape[-1], weight, bias, epsilon)
 
@@ -39,7 +44,7 @@ def residual_norm(
     training: bool,
 ) -> paddle.Tensor:
     """``layer_norm(residual + dropout(x))``."""
-    if kernels.usable(x, residual, weight, bias):
+    if _by_kernel(x, residual, weight, bias):
         return autograd.LayerNorm.apply(x, residual, weight, bias, epsilon, dropout_p if training else 0.0)
     return layer_norm(residual + dropout(x, dropout_p, training), weight, bias, epsilon)
 
@@ -48,12 +53,13 @@ def dropout(x: paddle.Tensor, p: float, training: bool) -> paddle.Tensor:
     """Zeroes elements with probability ``p`` and scales the rest by ``1 / (1 - p)``."""
     if not training or p == 0:
         return x
+    # Without gradients too: recomputation runs forward first without and then with them, and both need one mask.
     return autograd.Dropout.apply(x, p) if kernels.usable(x) else F.dropout(x, p)
 
 
 def gelu(x: paddle.Tensor) -> paddle.Tensor:
     """``x * Phi(x)`` with the exact normal distribution function."""
-    return autograd.Gelu.apply(x) if kernels.usable(x) else F.gelu(x)
+    return autograd.Gelu.apply(x) if _by_kernel(x) else F.gelu(x)
 
 
 def self_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: float, training: bool) -> paddle.Tensor:
@@ -66,7 +72,7 @@ def self_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: fl
     Returns:
         [batch, length, heads * head size].
     """
-    if kernels.usable(qkv) and _kernel_takes(mask, qkv):
+    if _by_kernel(qkv) and _kernel_takes(mask, qkv):
         return autograd.SelfAttention.apply(qkv, mask, dropout_p if training else 0.0)
     query, key, value = qkv.transpose([3, 0, 2, 1, 4]).unbind(0)
     context = attention(query, key, value, mask, dropout_p, training)
@@ -75,7 +81,7 @@ def self_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: fl
 
 def _kernel_takes(mask: paddle.Tensor | None, qkv: paddle.Tensor) -> bool:
     return mask is None or (
-        mask.stop_gradient and mask.ndim == 4 and mask.shape[-1] == qkv.shape[1] and kernels.usable(mask)
+        mask.stop_gradient and mask.ndim == 4 and mask.shape[-1] == qkv.shape[1] and _by_kernel(mask)
     )
 
 

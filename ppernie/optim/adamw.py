@@ -13,8 +13,6 @@ from ppernie.optim.groups import decays, layer_scales
 if TYPE_CHECKING:
     from ppernie.config.sections import OptimizerSection
 
-_MOMENTS = ("moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc")
-
 
 class AdamW:
     """Paddle's AdamW over a model's trainable parameters.
@@ -29,10 +27,12 @@ class AdamW:
         names = {parameter.name: name for name, parameter in self.parameters.items()}
         for name, parameter in self.parameters.items():
             parameter.optimize_attr["learning_rate"] = scales[name]
+        beta1, beta2 = section.betas
+        self._starts = {"moment1": 0.0, "moment2": 0.0, "beta1_pow_acc": beta1, "beta2_pow_acc": beta2}
         self._optimizer = paddle.optimizer.AdamW(
             learning_rate=section.learning_rate,
-            beta1=section.betas[0],
-            beta2=section.betas[1],
+            beta1=beta1,
+            beta2=beta2,
             epsilon=section.epsilon,
             parameters=list(self.parameters.values()),
             weight_decay=section.weight_decay,
@@ -54,16 +54,19 @@ class AdamW:
         return {
             f"{name}.{moment}": automatic[key].numpy()
             for name, parameter in self.parameters.items()
-            for moment in _MOMENTS
+            for moment in self._starts
             if (key := f"{parameter.name}_{moment}_0") in automatic
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Takes the state of ``state_dict``."""
-        automatic = {
-            f"{parameter.name}_{moment}_0": paddle.to_tensor(state[f"{name}.{moment}"])
-            for name, parameter in self.parameters.items()
-            for moment in _MOMENTS
-            if f"{name}.{moment}" in state
-        }
+        """Takes the state of ``state_dict``; a parameter that it does not name is as before its first update."""
+        held = self._optimizer.state_dict()
+        automatic = {}
+        for name, parameter in self.parameters.items():
+            for moment, start in self._starts.items():
+                key = f"{parameter.name}_{moment}_0"
+                if f"{name}.{moment}" in state:
+                    automatic[key] = paddle.to_tensor(state[f"{name}.{moment}"])
+                elif key in held:
+                    automatic[key] = paddle.full_like(held[key], start)
         self._optimizer.set_state_dict(automatic)

@@ -23,7 +23,7 @@ def learning_rate(schedule: Schedule, peak: float, step: int, total: int) -> flo
     """
     warmup = steps_of(schedule.warmup, total)
     if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
+        return peak * (step + 1) / warmup
     if schedule.name == "constant":
         return peak
     start = warmup

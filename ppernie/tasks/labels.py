@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from ppernie.errors import UserError
@@ -11,8 +12,8 @@ from ppernie.errors import UserError
 def collect_labels(labels: Iterable[str]) -> list[str]:
     """The distinct labels: in numeric order where all are whole numbers, else sorted as text."""
     found = set(labels)
-    if all(label.lstrip("-").isdigit() for label in found):
-        return sorted(found, key=int)
+    if all(re.fullmatch(r"-?\d+", label) for label in found):
+        return sorted(found, key=lambda label: (int(label), label))
     return sorted(found)
 
 
@@ -33,7 +34,7 @@ class LabelIds:
             shown = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
             raise UserError(
                 f"{where}: unknown label '{label}'"
-                + (f", did you mean '{near[0]}'?" if near else "")
+                + (f", did you mean '{near[0]}'?" if near else ".")
                 + f" The training data or Task.labels give: {shown}"
             )
         return self._ids[label]

@@ -97,6 +97,7 @@ class MaskedLanguageModeling(Task):
 
     def score(self, items: Sequence[Item], results: Sequence[tuple[int, float, int]]) -> dict[str, float]:
         correct, likelihood, count = np.sum(np.asarray(results, dtype=np.float64), axis=0)
+        count = max(count, 1.0)
         return {"accuracy": correct / count, "perplexity": float(np.exp(-likelihood / count))}
 
     def answer(self, items: Sequence[Item], results: Sequence[np.ndarray]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ppernie.tasks.base import Example, Item, Task, TaskOptions, by_example, require
+from ppernie.errors import UserError
+from ppernie.tasks.base import Example, Item, Task, TaskOptions, by_example, require, where
 from ppernie.tasks.metrics.spans import SpanScore
 
 if TYPE_CHECKING:
@@ -37,13 +38,16 @@ class SpanExtraction(Task):
 
     def expand(self, example: Example, labelled: bool) -> list[Item]:
         require(example, "question", "context", *(["answers"] if labelled else []))
-        encoding = self.tokenizer.encode(
-            example["question"][: self.options.max_question_length],
-            example["context"],
-            max_length=self.max_length,
-            truncate="second",
-            stride=self.options.doc_stride,
-        )
+        try:
+            encoding = self.tokenizer.encode(
+                example["question"][: self.options.max_question_length],
+                example["context"],
+                max_length=self.max_length,
+                truncate="second",
+                stride=self.options.doc_stride,
+            )
+        except UserError as error:
+            raise UserError(f"{where(example)}: {error} (Data.max_length, Task.doc_stride, Task.max_question_length)") from error
         items = []
         for start, window in enumerate([encoding, *encoding.overflowing]):
             label = _answer_tokens(window, example["answers"]) if labelled else None
@@ -101,7 +105,8 @@ def _best_span(window: Encoding, logits: np.ndarray, longest: int) -> tuple[floa
     """Highest sum of start and end logits, as (sum, first character, end character)."""
     positions = np.flatnonzero(_context(window))
     if not len(positions):
-        return float("-inf"), 0, 0
+        # A context without a token makes one window only.
+        return 0.0, 0, 0
     scores = logits[positions, 0][:, None] + logits[positions, 1][None, :]
     allowed = np.triu(np.ones_like(scores, dtype=bool)) & ~np.triu(np.ones_like(scores, dtype=bool), longest)
     best = int(np.where(allowed, scores, -np.inf).argmax())

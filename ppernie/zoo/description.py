@@ -38,20 +38,34 @@ class ModelDescription(BaseModel):
     def parse(cls, values: Any, source: Path) -> ModelDescription:
         """Checks values read from a file. Raises UserError that names the file."""
         try:
-            return cls.model_validate(values)
+            description = cls.model_validate(values)
+            for section in ("arch", "task"):
+                if not isinstance(getattr(description, section).get("name"), str):
+                    raise UserError(f"not a model description: {section}.name is missing")
+            description.task_options()
+            description.arch_config()
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "content"
             raise UserError(f"{source}: not a model description: {key}: {first['msg']}") from error
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from error
+        return description
+
+    def task_options(self) -> BaseModel:
+        """The options of the task, checked."""
+        options = {key: value for key, value in self.task.items() if key != "name"}
+        return registry.task_options(self.task["name"])(**options)
+
+    def arch_config(self) -> BaseModel:
+        """The configuration of the network, checked."""
+        fields = {key: value for key, value in self.arch.items() if key not in ("name", "variant")}
+        return registry.arch_config(self.arch["name"])(**fields)
 
     def build_task(self, tokenizer: ErnieTokenizer) -> Task:
         """The task, ready to encode and to answer."""
-        options = {key: value for key, value in self.task.items() if key != "name"}
-        task = registry.task_class(self.task["name"])
-        return task(task.Options(**options), tokenizer, self.max_length)
+        return registry.task_class(self.task["name"])(self.task_options(), tokenizer, self.max_length)
 
     def build_model(self, task: Task) -> paddle.nn.Layer:
         """The network, with Paddle's default values for weights."""
-        fields = {key: value for key, value in self.arch.items() if key not in ("name", "variant")}
-        config = registry.arch_config(self.arch["name"])(**fields)
-        return registry.arch_class(self.arch["name"])(config, **task.head())
+        return registry.arch_class(self.arch["name"])(self.arch_config(), **task.head())

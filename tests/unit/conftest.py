@@ -33,7 +33,7 @@ ARCH: dict[str, Any] = {
     "max_position_embeddings": 32,
     "type_vocab_size": 2,
     "task_type_vocab_size": 0,
-    "initializer_range": 0.02,
+    "initializer_range": 0.1,
     "layer_norm_eps": 1e-12,
     "pad_token_id": 0,
 }

@@ -52,10 +52,9 @@ def library() -> Any:
 
 
 def usable(*tensors: paddle.Tensor) -> bool:
-    """Whether the kernels take these: float32 on the CPU, contiguous, neither traced nor without gradients."""
+    """Whether the kernels take these: float32 on the CPU, contiguous, and not being traced into a graph."""
     return (
         paddle.in_dynamic_mode()
-        and paddle.is_grad_enabled()
         and all(x.dtype == paddle.float32 and x.place.is_cpu_place() and x.is_contiguous() for x in tensors)
         and library() is not None
     )

@@ -46,7 +46,7 @@ def named_outputs(architecture: str, result: object) -> dict[str, paddle.Tensor]
 
 
 def loss_of(outputs: Mapping[str, paddle.Tensor], labels: Mapping[str, np.ndarray]) -> paddle.Tensor:
-    """Cross-entropy for integer labels, -100 ignored; the weighted sum of the outputs for others."""
+    """Cross-entropy for integer labels, -100 ignored; the weighted sum of the squared outputs for others."""
     targets = {name: paddle.to_tensor(array) for name, array in labels.items()}
     if "start" in targets:
         start, end = (F.cross_entropy(outputs["logits"][..., i], targets[k]) for i, k in enumerate(targets))
@@ -55,7 +55,9 @@ def loss_of(outputs: Mapping[str, paddle.Tensor], labels: Mapping[str, np.ndarra
         kept = paddle.nonzero(targets["labels"].flatten() != -100).flatten()
         logits = outputs["logits"].reshape([-1, outputs["logits"].shape[-1]])
         return F.cross_entropy(logits.gather(kept), targets["labels"].flatten().gather(kept))
-    return paddle.add_n([(outputs[name] * t.astype(outputs[name].dtype)).sum() for name, t in targets.items()])
+    # Squares, since a sum of both signs may nearly cancel and so have no relative precision.
+    factors = {name: target.astype(outputs[name].dtype) for name, target in targets.items()}
+    return paddle.add_n([(outputs[name] ** 2 * factor).sum() for name, factor in factors.items()])
 
 
 def step(

@@ -66,17 +66,17 @@ def random_inputs(rng: np.random.Generator, architecture: str, tasks: bool) -> A
 
 
 def random_labels(rng: np.random.Generator, architecture: str, ids: np.ndarray) -> Arrays:
-    """Labels of the head's own loss, or the factors of the outputs whose sum is the loss; -100 is ignored."""
+    """Labels of the head's own loss, or the factors of the squared outputs whose sum is the loss."""
     match architecture:
         case "ErnieModel":
             # Nothing for padding: torch gives the padding token's embedding no gradient.
-            sequence = rng.normal(size=(*ids.shape, SIZES["hidden_size"])) * (ids != 0)[..., None]
+            sequence = rng.random((*ids.shape, SIZES["hidden_size"])) * (ids != 0)[..., None]
             return {
                 "sequence": sequence.astype(np.float32),
-                "pooled": rng.normal(size=(BATCH, SIZES["hidden_size"])).astype(np.float32),
+                "pooled": rng.random((BATCH, SIZES["hidden_size"])).astype(np.float32),
             }
         case "ErnieDualEncoder":
-            return {"cosine": rng.normal(size=BATCH).astype(np.float32)}
+            return {"cosine": rng.random(BATCH).astype(np.float32)}
         case "ErnieForSequenceClassification":
             return {"labels": rng.integers(0, LABELS[architecture], BATCH)}
         case "ErnieForTokenClassification":
@@ -108,7 +108,7 @@ def outputs_and_loss(
             for ids in (inputs["input_ids"], inputs["pair_input_ids"])
         ]
         cosine = F.cosine_similarity(*vectors)
-        return {"cosine": cosine}, (cosine * labels["cosine"]).sum()
+        return {"cosine": cosine}, (cosine**2 * labels["cosine"]).sum()
     if architecture == "ErnieForMultipleChoice" and "task_type_ids" in inputs:
         # Hugging Face's class flattens [batch, choices] of every input but this one.
         inputs = inputs | {"task_type_ids": inputs["task_type_ids"].flatten(0, 1)}
@@ -117,7 +117,7 @@ def outputs_and_loss(
     result = model(**inputs, attention_mask=mask(inputs["input_ids"]), **given)
     if architecture == "ErnieModel":
         sequence, pooled = result.last_hidden_state, result.pooler_output
-        loss = (sequence * labels["sequence"]).sum() + (pooled * labels["pooled"]).sum()
+        loss = (sequence**2 * labels["sequence"]).sum() + (pooled**2 * labels["pooled"]).sum()
         return {"sequence": sequence, "pooled": pooled}, loss
     if architecture == "ErnieForQuestionAnswering":
         return {"logits": torch.stack([result.start_logits, result.end_logits], -1)}, result.loss

@@ -53,7 +53,8 @@ def theirs(architecture: str, config: ErnieConfig, rng: np.random.Generator) -> 
         )
     )
     for name, parameter in model.named_parameters():
-        scale = 0.1 if "_embeddings" in name else 0.2
+        # Larger weights make the gradients so ill-conditioned that float32 misses 1e-5 in PaddleNLP, too.
+        scale = 0.1 if "_embeddings" in name else 0.15
         norm = "norm" in name and name.endswith("weight")
         parameter.set_value(rng.normal(scale=scale, size=parameter.shape).astype(np.float32) + float(norm))
     # PaddleNLP leaves this row out by padding_idx, but holds whatever is loaded into it.
@@ -121,8 +122,8 @@ def random_labels(
 ) -> dict[str, np.ndarray]:
     if architecture == "ErnieModel":
         # Nothing for padding: PaddleNLP gives the padding token's embedding no gradient.
-        sequence = rng.normal(size=(*ids.shape, config.hidden_size)) * (ids != 0)[..., None]
-        pooled = rng.normal(size=(len(ids), config.hidden_size))
+        sequence = rng.random((*ids.shape, config.hidden_size)) * (ids != 0)[..., None]
+        pooled = rng.random((len(ids), config.hidden_size))
         return {"sequence": sequence.astype(np.float32), "pooled": pooled.astype(np.float32)}
     if architecture == "ErnieForQuestionAnswering":
         return {"start": rng.integers(0, 4, len(ids)), "end": rng.integers(0, 4, len(ids))}

@@ -196,7 +196,7 @@ def test_bad_configs(changes: dict[str, Any], message: str) -> None:
         config(**changes)
 
 
-@pytest.mark.parametrize("field", [field for field in TINY])
+@pytest.mark.parametrize("field", list(TINY))
 def test_every_field_is_explicit(field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         ErnieConfig(**{name: value for name, value in TINY.items() if name != field})

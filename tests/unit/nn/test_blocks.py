@@ -95,13 +95,15 @@ def test_recompute_repeats_the_masks() -> None:
 
     paddle.seed(1)
     layer = Tiny(dropout=0.3).encoder.layers[0]
+    x, upstream = paddle.randn([2, 6, 24]), paddle.randn([2, 6, 24])
+    x.stop_gradient = False
     results = []
     for run in (layer, lambda x: recompute(layer, x)):
         layer.clear_gradients()
+        x.clear_grad()
         paddle.seed(4)
-        x = paddle.ones([2, 6, 24])
-        x.stop_gradient = False
-        run(x).square().sum().backward()
-        results.append((x.grad.numpy(), layer.norm1.weight.grad.numpy().copy()))
+        (run(x) * upstream).sum().backward()
+        results.append((x.grad.numpy().copy(), layer.norm1.weight.grad.numpy().copy()))
     for direct, recomputed in zip(*results, strict=True):
-        np.testing.assert_allclose(direct, recomputed, rtol=1e-5, atol=1e-6)
+        assert np.abs(direct).max() > 0.1
+        np.testing.assert_allclose(recomputed, direct, rtol=1e-4, atol=1e-5)

@@ -74,7 +74,7 @@ def test_paddle_seed_repeats_the_masks(operation: Callable[[], paddle.Tensor]) -
 
 
 def test_residual_norm_drops_the_sublayer_and_not_the_residual() -> None:
-    # With x = 1 and residual = 0, a row of 4 kept and dropped elements normalises to one of a few patterns.
+    # With x = 1 and residual = 0, the kept elements of a row lie above its mean and the dropped ones below.
     x, residual = ones(20_000, 8), paddle.zeros([20_000, 8])
     y = functional.residual_norm(x, residual, paddle.ones([8]), paddle.zeros([8]), 1e-5, 0.25, training=True)
     kept = (y > 0).astype("float32").numpy()
@@ -93,6 +93,15 @@ def test_residual_norm_gradients_are_those_of_its_own_mask() -> None:
     expected = functional.layer_norm(residual + x * mask, weight, bias, 1e-5)
     np.testing.assert_allclose(y.numpy(), expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(dx.numpy(), (dresidual * mask).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("operation", [residual_norm, self_attention])
+def test_masks_do_not_depend_on_gradients_being_wanted(operation: Callable[[], paddle.Tensor]) -> None:
+    paddle.seed(2)
+    expected = operation().numpy()
+    paddle.seed(2)
+    with paddle.no_grad():
+        np.testing.assert_allclose(operation().numpy(), expected, atol=1e-5)
 
 
 def test_attention_weights_are_dropped_and_differentiated_with_one_mask() -> None:

@@ -1,0 +1,62 @@
+"""Every command that the documents show, run as it stands on shrunken models and real data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = ("README.md", "README_zh.md", "CONTRIBUTING.md", "model_zoo/ernie3/README.md")
+# What make runs is what runs these tests; the benchmarks have tests of their own at small sizes.
+ELSEWHERE = re.compile(r"^(make |ppernie (bench|quickstart) )")
+SMALL = (
+    " -o Arch.num_hidden_layers=1 Arch.hidden_size=24 Arch.num_attention_heads=2 Arch.intermediate_size=24"
+    " Train.max_steps=4 Data.workers=0"
+)
+
+
+def commands(document: str) -> Iterator[str]:
+    text = (Path(__file__).resolve().parents[2] / document).read_text(encoding="utf-8")
+    for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL):
+        if "# needs a GPU" not in block:
+            yield from (line.strip() for line in block.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    assert list(commands("README.md")) == list(commands("README_zh.md"))
+
+
+def test_the_two_commands_of_the_set_up_are_there() -> None:
+    assert {"make quickstart", "make test"} <= set(commands("README.md"))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, repository: Path, shared_data: Path) -> Path:
+    """A copy of what the commands need, with the data where the documents say."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("ppernie", "model_zoo", "configs", "tools"):
+        shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data").symlink_to(shared_data)
+    return folder
+
+
+def shown() -> list[str]:
+    found = [command for document in DOCUMENTS for command in commands(document)]
+    return [command for command in dict.fromkeys(found) if not ELSEWHERE.match(command)]
+
+
+def test_every_command_runs(checkout: Path) -> None:
+    """In the order of the documents, as later commands use what earlier ones wrote."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    for command in shown():
+        line = re.sub(r"#.*$", "", command).strip()
+        shrunken = line + SMALL if re.search(r"tools/(train|eval|export_model)\.py", line) else line
+        done = subprocess.run(["bash", "-c", shrunken], cwd=checkout, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{shrunken}\n{done.stdout}\n{done.stderr}"

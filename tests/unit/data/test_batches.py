@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppernie.data.batches import Counts, TrainingBatches, evaluation_batches, plan_epoch
+
+LENGTHS = np.random.default_rng(3).integers(1, 100, 1037)
+
+
+@pytest.mark.parametrize(("items", "batch_size"), [(1037, 8), (1037, 1), (1037, 5000), (8, 8), (1, 4)])
+def test_every_index_occurs_once_an_epoch(items: int, batch_size: int) -> None:
+    plan = plan_epoch(LENGTHS[:items], batch_size, seed=1, epoch=0)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(items))
+    assert len(plan) == -(-items // batch_size)
+    assert sorted(map(len, plan))[1:] == [batch_size] * (len(plan) - 1)
+
+
+def test_the_plan_is_a_pure_function_of_seed_and_epoch() -> None:
+    def flat(seed: int, epoch: int) -> list[int]:
+        np.random.seed(seed + epoch)
+        return np.concatenate(plan_epoch(LENGTHS, 8, seed, epoch)).tolist()
+
+    assert flat(1, 2) == flat(1, 2)
+    assert len({tuple(flat(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+def test_batches_of_like_length_pad_less_and_still_come_in_random_order() -> None:
+    def padding(plan: list[np.ndarray]) -> int:
+        return sum(int((LENGTHS[batch].max() - LENGTHS[batch]).sum()) for batch in plan)
+
+    plan = plan_epoch(LENGTHS, 8, seed=1, epoch=0)
+    unsorted = np.array_split(np.random.default_rng(0).permutation(len(LENGTHS)), len(plan))
+    assert padding(plan) < padding(unsorted) / 5
+    longest = [LENGTHS[batch].max() for batch in plan]
+    assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.3
+
+
+@pytest.fixture(scope="module")
+def task(make_task: Callable[..., Any]) -> Any:
+    return make_task("masked_language_modeling")
+
+
+@pytest.fixture(scope="module")
+def items(task: Any) -> list[Any]:
+    texts = ["北京市" * (1 + k % 5) for k in range(30)]
+    return [item for k, text in enumerate(texts) for item in task.expand({"text": f"{k}{text}"}, True)]
+
+
+def collect(batches: TrainingBatches, epoch: int, start: int = 0) -> list[tuple[dict[str, np.ndarray], Counts]]:
+    return [
+        ({name: tensor.numpy() for name, tensor in batch.items()}, counts)
+        for batch, counts in batches.iterate(epoch, start)
+    ]
+
+
+def assert_same(left: list[Any], right: list[Any]) -> None:
+    assert len(left) == len(right)
+    for (batch, counts), (other, other_counts) in zip(left, right, strict=True):
+        assert counts == other_counts
+        assert batch.keys() == other.keys()
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], other[name])
+            assert batch[name].dtype == other[name].dtype
+
+
+def test_workers_make_the_batches_that_the_process_itself_makes(task: Any, items: list[Any]) -> None:
+    alone = collect(TrainingBatches(task, items, 4, 5, workers=0), 1)
+    assert_same(alone, collect(TrainingBatches(task, items, 4, 5, workers=2), 1))
+    assert len(alone) == 8
+
+
+@pytest.mark.parametrize("start", [0, 3, 7, 8])
+def test_an_epoch_can_be_entered_anywhere(task: Any, items: list[Any], start: int) -> None:
+    batches = TrainingBatches(task, items, 4, 5, workers=0)
+    assert_same(collect(batches, 1, start), collect(batches, 1)[start:])
+
+
+def test_masks_and_order_change_with_the_epoch(task: Any, items: list[Any]) -> None:
+    batches = TrainingBatches(task, items, 30, 5, workers=0)
+    (first, _), (second, _) = collect(batches, 0)[0], collect(batches, 1)[0]
+    assert not np.array_equal(first["input_ids"], second["input_ids"])
+
+
+def test_counts(task: Any, items: list[Any]) -> None:
+    batches = TrainingBatches(task, items, 4, 5, workers=0)
+    found = collect(batches, 0)
+    for batch, counts in found:
+        assert counts.weight == len(batch["labels"]) == len(batch["masked_positions"])
+        assert counts.samples == len(batch["input_ids"])
+        assert counts.tokens == (batch["input_ids"] != task.tokenizer.pad_id).sum()
+    assert len(batches) == len(found)
+    assert sum(counts.samples for _, counts in found) == len(items)
+
+
+def test_evaluation_sees_every_item_once_the_longest_first(task: Any, items: list[Any]) -> None:
+    found = list(evaluation_batches(task, items, 7))
+    assert sorted(np.concatenate([indices for indices, _ in found]).tolist()) == list(range(len(items)))
+    widths = [batch["input_ids"].shape[1] for _, batch in found]
+    assert widths == sorted(widths, reverse=True)
+    for (_, batch), (_, again) in zip(found, evaluation_batches(task, items, 7), strict=True):
+        np.testing.assert_array_equal(batch["input_ids"], again["input_ids"])

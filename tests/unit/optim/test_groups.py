@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from ppernie.errors import UserError
+from ppernie.optim.groups import decays, layer_scales
+
+NAMES = [
+    "ernie.embeddings.word_embeddings.weight",
+    "ernie.embeddings.layer_norm.bias",
+    "ernie.encoder.layers.0.norm1.weight",
+    "ernie.encoder.layers.1.self_attn.qkv_proj.weight",
+    "ernie.encoder.layers.10.feed_forward.linear1.bias",
+    "ernie.encoder.layers.11.feed_forward.linear1.weight",
+    "ernie.pooler.weight",
+    "classifier.bias",
+]
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    assert [decays(name, ["bias", "norm"]) for name in NAMES] == [1, 0, 0, 1, 0, 1, 1, 0]
+    assert all(decays(name, []) for name in NAMES)
+
+
+def test_each_layer_down_learns_slower() -> None:
+    scales = layer_scales(NAMES, 0.5)
+    powers = [13, 13, 12, 11, 2, 1, 0, 0]
+    assert [scales[name] for name in NAMES] == [0.5**power for power in powers]
+
+
+def test_without_layer_decay_all_learn_alike() -> None:
+    assert set(layer_scales(NAMES, 1.0).values()) == {1.0}
+    assert layer_scales(["classifier.weight"], 1.0) == {"classifier.weight": 1.0}
+
+
+def test_layer_decay_needs_layers() -> None:
+    with pytest.raises(UserError, match=r"Optimizer\.layer_decay"):
+        layer_scales(["classifier.weight"], 0.9)
