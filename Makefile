@@ -30,7 +30,7 @@ lock: $(READY)
 	$(RUN) -m uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
 		--extra cpu --extra dev setup.py -o requirements.lock
 
-$(READY): requirements.lock setup.py
+$(READY): requirements.lock setup.py $(wildcard ppernie/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.lock
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation -e .

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = next(
@@ -38,9 +38,19 @@ DEVELOPMENT = [
     "pytest-timeout",
     "ruff",
     "seqeval",
-    "setuptools",
+    "setuptools<81",
     "types-PyYAML",
 ]
+
+# Opened with ctypes. OpenMP stays undefined at link time, so that the runtime which Paddle loads serves both.
+# Optional: where it does not compile, Paddle's own operations do the work.
+KERNELS = Extension(
+    "ppernie.nn.kernels._native",
+    sources=["ppernie/nn/kernels/layers.c", "ppernie/nn/kernels/attention.c"],
+    depends=["ppernie/nn/kernels/kernels.h"],
+    extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"],
+    optional=True,
+)
 
 setup(
     name="ppernie",
@@ -51,7 +61,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["ppernie", "ppernie.*", "model_zoo", "model_zoo.*"]),
-    package_data={"model_zoo": ["*/zoo.yaml"]},
+    package_data={"model_zoo": ["*/zoo.yaml"], "ppernie.nn.kernels": ["kernels.h"]},
+    ext_modules=[KERNELS],
     # paddlepaddle and paddlepaddle-gpu provide the same package: the extras choose one.
     install_requires=LIBRARY,
     extras_require={"cpu": CPU, "gpu": ["paddlepaddle-gpu>=3.3,<3.4"], "dev": [*CPU, *DEVELOPMENT]},

@@ -11,6 +11,17 @@ from pathlib import Path
 
 from ppernie.errors import UserError
 
+# The system refuses to write at this place, whatever the run does.
+_REFUSALS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+)
+
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
@@ -77,6 +88,6 @@ def writing(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{target}: the disk is full; free some space and start again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _REFUSALS:
             raise UserError(f"{target}: cannot write here ({error.strerror}); choose another folder") from error
         raise

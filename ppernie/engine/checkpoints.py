@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from ppernie.errors import UserError
 from ppernie.files import new_folder, sync, writing
+from ppernie.zoo.weights import write_weights
 
 logger = logging.getLogger("ppernie.checkpoints")
 
 _NAME = re.compile(r"step_(\d{8})")
+# The names that writing a checkpoint uses; whatever else lies there is the user's.
+_OWN = re.compile(r"step_\d{8}(\.tmp|\.old)?")
 _MARKER = "COMPLETE"
 _FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
@@ -56,8 +59,8 @@ class Checkpoints:
             return target
         shutil.rmtree(target, ignore_errors=True)
         with new_folder(target) as temporary:
-            save_file(checkpoint.model, temporary / "model.safetensors")
-            save_file(checkpoint.optimizer, temporary / "optimizer.safetensors")
+            write_weights(temporary / "model.safetensors", checkpoint.model)
+            write_weights(temporary / "optimizer.safetensors", checkpoint.optimizer)
             (temporary / "state.json").write_text(json.dumps(checkpoint.state, indent=1), encoding="utf-8")
             sizes = {name: (temporary / name).stat().st_size for name in _FILES}
         with writing(target):
@@ -81,7 +84,7 @@ class Checkpoints:
         """The newest complete checkpoint; incomplete ones are reported and removed."""
         if self.folder.is_dir():
             for path in sorted(self.folder.iterdir()):
-                if not is_complete(path):
+                if _OWN.fullmatch(path.name) and not is_complete(path):
                     logger.warning("%s is not complete (the run ended while writing it): removed", path)
                     shutil.rmtree(path, ignore_errors=True)
         found = self.complete()

@@ -21,6 +21,7 @@ def prepare_device(section: GlobalSection, amp: AmpSection | None = None) -> str
         # Importing paddle warns of a compiler cache that nobody needs here.
         warnings.simplefilter("ignore")
         import paddle
+    from ppernie.nn.tuning import tune_cpu
 
     gpus = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
     if section.device == "gpu" and not gpus:
@@ -35,6 +36,8 @@ def prepare_device(section: GlobalSection, amp: AmpSection | None = None) -> str
     if device == "gpu" and amp is not None and amp.dtype == "bfloat16" and not paddle.amp.is_bfloat16_supported():
         raise UserError("AMP.dtype is 'bfloat16', which this GPU does not support; set AMP.dtype=float16")
     paddle.set_device(device)
+    if device == "cpu":
+        tune_cpu()
     if section.threads is not None:
         paddle.base.core.set_num_threads(section.threads)
     if device == "gpu":

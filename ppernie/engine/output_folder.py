@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import yaml
-
+from ppernie.config.yaml12 import parse_yaml
 from ppernie.errors import UserError
 from ppernie.files import recover_folder, write_file, writing
 
@@ -58,7 +57,8 @@ class OutputFolder:
     def _take(self) -> IO[str]:
         lock = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Unlike flock, this is not inherited: workers that outlive a killed run for a moment do not hold it.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
@@ -80,7 +80,7 @@ class OutputFolder:
                 "Global.output_dir (or remove this one) to start anew"
             )
         if started and path.exists():
-            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+            stored, _ = parse_yaml(path.read_text(encoding="utf-8"), str(path))
             differing = _differences(stored, config.resolved())
             if differing:
                 raise UserError(

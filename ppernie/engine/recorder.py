@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ppernie.files import write_file
+
 logger = logging.getLogger("ppernie")
 
 _LINE = (
@@ -41,7 +43,7 @@ class Recorder:
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            write_file(self._path, "".join(f"{line}\n" for line in kept))
 
     def progress(self, step: int) -> None:
         """Moves the progress bar."""
@@ -62,7 +64,7 @@ class Recorder:
         self._write("eval", record, tuple(metrics))
 
     def event(self, kind: str, step: int, message: str) -> None:
-        """Something unusual, such as a skipped update."""
+        """Something unusual about update ``step``, such as that it was skipped."""
         logger.warning("[%s][Step %d] %s", kind, step, message)
         self._write(kind.lower(), {"step": step, "message": message}, ())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ logger = logging.getLogger("ppernie")
 
 # Faults in a row after which going on is pointless.
 _MAX_FAULTS = 10
+_LOWER_IS_BETTER = ("loss", "perplexity")
 
 
 @dataclass
@@ -157,12 +159,12 @@ class Trainer:
         paddle.seed(int(np.random.SeedSequence((self.config.Global.seed, step)).generate_state(1)[0]) >> 1)
         loss, norm = self._backward(micro_batches)
         if self.precision.overflowed(norm):
-            recorder.event("Scale", step, f"overflow; loss scale is now {self.precision.scale:g}")
+            recorder.event("Scale", step + 1, f"overflow; loss scale is now {self.precision.scale:g}")
             self.optimizer.clear_grad()
             return None
         verdict, reason = self.monitor.judge(loss, norm)
         if verdict == "report":
-            recorder.event("Spike", step, reason)
+            recorder.event("Spike", step + 1, reason)
         elif verdict != "ok":
             self._fault(verdict, reason, recorder)
             return None
@@ -179,7 +181,7 @@ class Trainer:
     def _backward(self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]]) -> tuple[float, float]:
         """Gradients of the mean loss over all labelled units of the update; (loss, gradient norm)."""
         scale = self.precision.scale
-        weight = sum(counts.weight for _, counts in micro_batches)
+        weight = max(sum(counts.weight for _, counts in micro_batches), 1.0)
         total = 0.0
         for batch, _ in micro_batches:
             with self.precision.autocast():
@@ -191,7 +193,7 @@ class Trainer:
     def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
         self.optimizer.clear_grad()
         self.state.faults += 1
-        step = self.state.step
+        step = self.state.step + 1
         if verdict == "stop" or self.state.faults > _MAX_FAULTS:
             latest = self.checkpoints.latest()
             raise UserError(
@@ -201,9 +203,10 @@ class Trainer:
         if verdict == "rollback":
             latest = self.checkpoints.latest()
             assert latest is not None
-            faults = self.state.faults
+            left = self.state
             self._restore(latest)
-            self.state.faults = faults
+            # The best model on the disk is still the best.
+            self.state.best, self.state.best_step, self.state.faults = left.best, left.best_step, left.faults
             recorder.rewind(self.state.step)
             recorder.event("Rollback", step, f"{reason}; back to step {self.state.step}, its data skipped")
         else:
@@ -229,7 +232,8 @@ class Trainer:
             return
         metrics = evaluate(self.model, self.task, self.parts.eval, self.config.Eval.batch_size)
         recorder.evaluation({"step": self.state.step, **metrics})
-        value = -metrics["loss"] if self.metric == "loss" else metrics[self.metric]
+        value = -metrics[self.metric] if self.metric in _LOWER_IS_BETTER else metrics[self.metric]
+        value = -math.inf if math.isnan(value) else value
         if self.state.best is None or value > self.state.best:
             self.state.best, self.state.best_step, self.state.stale = value, self.state.step, 0
             self._save_best(metrics)

@@ -121,6 +121,7 @@ class Predictor:
                 raise UserError("Paddle refused the GPU; use device 'cpu'")
         else:
             config.set_cpu_math_library_num_threads(self.threads)
+            config.set_mkldnn_cache_capacity(0)  # any other value keeps a copy of all weights for every shape
             if self.precision == "bf16":
                 config.enable_mkldnn_bfloat16()
         return config

@@ -74,9 +74,18 @@ def self_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: fl
     """
     if _by_kernel(qkv) and _kernel_takes(mask, qkv):
         return autograd.SelfAttention.apply(qkv, mask, dropout_p if training else 0.0)
+    if paddle.in_dynamic_mode() and qkv.place.is_gpu_place():
+        return _flash_attention(qkv, mask, dropout_p, training)
     query, key, value = qkv.transpose([3, 0, 2, 1, 4]).unbind(0)
     context = attention(query, key, value, mask, dropout_p, training)
     return context.transpose([0, 2, 1, 3]).flatten(2)
+
+
+def _flash_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: float, training: bool) -> paddle.Tensor:
+    query, key, value = qkv.unbind(3)
+    if mask is not None:  # the GPU's kernels broadcast neither queries nor types
+        mask = mask.expand([*mask.shape[:2], qkv.shape[1], qkv.shape[1]]).astype(qkv.dtype)
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout_p, training=training).flatten(2)
 
 
 def _kernel_takes(mask: paddle.Tensor | None, qkv: paddle.Tensor) -> bool:

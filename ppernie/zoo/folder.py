@@ -12,7 +12,7 @@ import numpy as np
 from ppernie.errors import UserError
 from ppernie.files import new_folder
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.weights import load_weights
+from ppernie.zoo.weights import load_weights, write_weights
 
 if TYPE_CHECKING:
     import paddle
@@ -32,10 +32,8 @@ def save_model(
     metrics: Mapping[str, Any],
 ) -> None:
     """Writes a model folder in one step; an old one is replaced only by a whole new one."""
-    from safetensors.numpy import save_file
-
     with new_folder(folder) as temporary:
-        save_file(dict(weights), temporary / WEIGHTS)
+        write_weights(temporary / WEIGHTS, weights)
         for name, content in ((CONFIG, description.model_dump()), ("metrics.json", dict(metrics))):
             text = json.dumps(content, indent=2, ensure_ascii=False)
             (temporary / name).write_text(text + "\n", encoding="utf-8")

@@ -1,8 +1,11 @@
-"""Weights into a model, strictly."""
+"""Weights into a file, and into a model, strictly."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +14,22 @@ from ppernie.errors import UserError
 
 if TYPE_CHECKING:
     import paddle
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes a safetensors file. Raises OSError where the system refuses."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(weights), path)
+    except SafetensorError as error:
+        # The library tells the system's error in its text alone.
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        number = int(found.group(1))
+        raise OSError(number, os.strerror(number)) from error
 
 
 def load_weights(model: paddle.nn.Layer, weights: Mapping[str, np.ndarray], source: str) -> None:

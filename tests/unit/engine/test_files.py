@@ -115,7 +115,7 @@ def test_a_text_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "the disk is full"),
-        (errno.EFBIG, "too large"),
+        (errno.EFBIG, r"cannot write here \(File too large\)"),
         (errno.EACCES, "cannot write here"),
         (errno.EROFS, "cannot write here"),
         (errno.EEXIST, "cannot write here"),

@@ -80,6 +80,13 @@ def test_self_attention(mask_shape: tuple[int, ...] | None) -> None:
     assert_same(functional.self_attention(qkv, mask, 0.0, True), plain_attention(qkv, mask), [qkv])
 
 
+def test_the_gpu_path_computes_the_same() -> None:
+    qkv = leaf(3, 37, 4, 3, 10)
+    mask = (paddle.rand([3, 1, 1, 37]) < 0.3).astype("float32") * -10000.0
+    for given in (mask, None):
+        assert_same(functional._flash_attention(qkv, given, 0.0, True), plain_attention(qkv, given), [qkv])
+
+
 def test_masked_keys_get_exactly_nothing() -> None:
     qkv = leaf(1, 8, 2, 3, 4)
     mask = paddle.to_tensor([[[[0.0] * 5 + [-10000.0] * 3]]])

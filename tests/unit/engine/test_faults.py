@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from safetensors.numpy import load_file
+
+from ppernie.config.sections import Config
+from ppernie.engine import trainer
+from ppernie.engine.train import train
+from ppernie.errors import Interrupted, UserError
+from ppernie.tasks.sequence_classification import SequenceClassification
+
+Make = Callable[..., Config]
+Records = Callable[..., list[dict[str, Any]]]
+NAN = float("nan")
+
+
+@pytest.fixture
+def inject(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], list[int]]:
+    """Multiplies the training loss of given batches, counted from 1 over the process, by a factor."""
+
+    def arm(factors: dict[int, float]) -> list[int]:
+        original, calls = SequenceClassification.loss, [0]
+
+        def loss(self: Any, outputs: Any, batch: Any) -> Any:
+            value = original(self, outputs, batch)
+            if not paddle.is_grad_enabled():
+                return value
+            calls[0] += 1
+            return value * factors.get(calls[0], 1.0)
+
+        monkeypatch.setattr(SequenceClassification, "loss", loss)
+        return calls
+
+    return arm
+
+
+def newest(config: Config) -> Path:
+    return max((Path(config.Global.output_dir) / "checkpoints").iterdir())
+
+
+def checkpoint(config: Config) -> dict[str, np.ndarray]:
+    """Weights and moments of the newest checkpoint."""
+    files = newest(config).glob("*.safetensors")
+    return {f"{path.name}/{name}": value for path in files for name, value in load_file(path).items()}
+
+
+def finite(config: Config) -> bool:
+    return all(np.isfinite(value).all() for value in checkpoint(config).values())
+
+
+@pytest.mark.parametrize("factor", [NAN, float("inf")])
+def test_stop_names_the_step_and_the_last_checkpoint(make_config: Make, inject: Any, factor: float) -> None:
+    inject({8: factor})
+    config = make_config()
+    with pytest.raises(UserError, match=r"step 8: loss (nan|inf), .*The last checkpoint is .*step_00000005"):
+        train(config)
+    assert newest(config).name == "step_00000005"
+    assert train(config, "auto")["steps"] == 20
+
+
+def test_skip_leaves_the_update_out(make_config: Make, inject: Any, records: Records) -> None:
+    calls = inject({8: NAN, 9: NAN, 15: NAN})
+    config = make_config(**{"Train.on_nan": "skip"})
+    assert train(config)["steps"] == 20
+    assert calls[0] == 23
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    assert [record["step"] for record in records(config, "skip")] == [8, 8, 13]
+    assert all(np.isfinite(record["loss"]) for record in records(config))
+    assert finite(config)
+
+
+def test_a_skipped_update_changes_neither_weights_nor_moments(
+    make_config: Make,
+    inject: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_equal: Callable[..., None],
+) -> None:
+    """A run that is interrupted at a skipped fourth update has what a run of three updates has."""
+    changes = {"Optimizer.schedule": {"name": "constant"}, "Data.eval": None, "Train.on_nan": "skip"}
+    whole = make_config(**changes, **{"Global.output_dir": str(tmp_path / "whole"), "Train.max_steps": 3})
+    train(whole)
+    inject({4: NAN})
+    monkeypatch.setattr(trainer.Recorder, "event", lambda *_: signal.raise_signal(signal.SIGTERM))
+    config = make_config(**changes)
+    with pytest.raises(Interrupted, match="saved at step 3"):
+        train(config)
+    assert_equal(checkpoint(config), checkpoint(whole))
+
+
+@pytest.mark.parametrize(("action", "step"), [("skip", 3), ("rollback", 1)])
+def test_faults_without_end_end_the_run(make_config: Make, inject: Any, action: str, step: int) -> None:
+    inject(dict.fromkeys(range(3, 200), NAN))
+    with pytest.raises(UserError, match=f"step {step}: loss nan"):
+        train(make_config(**{"Train.on_nan": action}))
+
+
+def test_rollback_goes_back_and_skips_the_data(make_config: Make, inject: Any, records: Records) -> None:
+    calls = inject({9: NAN})
+    config = make_config(**{"Train.on_nan": "rollback"})
+    assert train(config)["steps"] == 20
+    assert calls[0] == 24
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    (event,) = records(config, "rollback")
+    assert event["step"] == 9 and "back to step 5" in event["message"]
+    assert finite(config)
+
+
+def test_rollback_before_the_first_checkpoint_starts_over(make_config: Make, inject: Any, records: Records) -> None:
+    inject({3: NAN})
+    config = make_config(**{"Train.on_nan": "rollback"})
+    assert train(config)["steps"] == 20
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    assert "back to step 0" in records(config, "rollback")[0]["message"]
+
+
+def test_a_rollback_keeps_the_best_model(
+    make_config: Make, inject: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inject({9: NAN})
+    values = iter([0.1, 0.2, 0.3, 0.9, *[0.5] * 8])
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: {"accuracy": next(values), "loss": 1.0})
+    config = make_config(**{"Train.on_nan": "rollback", "Eval.every": 2})
+    results = train(config)
+    assert (results["accuracy"], results["best_step"]) == (0.9, 8)
+    best = Path(config.Global.output_dir) / "best_model" / "metrics.json"
+    assert json.loads(best.read_text(encoding="utf-8"))["step"] == 8
+
+
+@pytest.mark.parametrize(("action", "batches"), [("report", 20), ("skip", 21), ("rollback", 24)])
+def test_spikes(make_config: Make, inject: Any, records: Records, action: str, batches: int) -> None:
+    calls = inject({9: 100.0})
+    spike = {"factor": 5.0, "window": 3, "action": action}
+    config = make_config(**{"Train.spike": spike})
+    assert train(config)["steps"] == 20
+    assert calls[0] == batches
+    (event,) = records(config, "spike" if action == "report" else action)
+    assert event["step"] == 9 and "more than 5 times the recent mean" in event["message"]
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+
+
+def test_a_spike_before_the_window_is_full_is_none(make_config: Make, inject: Any, records: Records) -> None:
+    inject({3: 100.0})
+    config = make_config(**{"Train.spike": {"factor": 5.0, "window": 3, "action": "skip"}})
+    train(config)
+    assert records(config, "skip") == []

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppernie.config.sections import Config
+from ppernie.engine.interrupts import Interrupts
+from ppernie.engine.train import train
+from ppernie.errors import Interrupted, UserError
+
+Make = Callable[..., Config]
+
+
+@pytest.mark.parametrize(
+    ("step", "changes"),
+    [
+        (1, {}),
+        (10, {}),
+        (5, {"Train.accumulate_steps": 3, "Train.epochs": 2, "Train.save_every": 3, "Eval.every": 3}),
+        (7, {"Optimizer.layer_decay": 0.8, "Optimizer.clip_norm": 0.1, "Optimizer.schedule.name": "cosine"}),
+        (8, {"Train.save_every": 4, "Eval.every": 3, "Train.spike": {"factor": 3.0, "window": 4}}),
+        (7, {"Data.eval": None}),
+    ],
+)
+def test_a_run_that_goes_on_equals_one_that_was_never_interrupted(
+    make_config: Make,
+    tmp_path: Path,
+    signal_at: Any,
+    records: Any,
+    remains: Any,
+    assert_equal: Callable[..., None],
+    step: int,
+    changes: dict[str, Any],
+) -> None:
+    whole = make_config(**changes, **{"Global.output_dir": str(tmp_path / "whole")})
+    expected = train(whole)
+    config = make_config(**changes)
+    signal_at(step)
+    with pytest.raises(Interrupted, match=f"saved at step {step}. Go on with --resume auto"):
+        train(config)
+    assert train(config, "auto") == expected
+    assert_equal(remains(config), remains(whole))
+    for mode in ("train", "eval"):
+        for left, right in zip(records(config, mode), records(whole, mode), strict=True):
+            assert all(left[key] == right[key] for key in ("step", "loss", "lr", "grad_norm") if key in left)
+
+
+def test_early_stopping_is_remembered(make_config: Make, signal_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ppernie.engine import trainer
+
+    values = iter([0.5, 0.4, 0.3, 0.2])
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: {"accuracy": next(values), "loss": 1.0})
+    config = make_config(**{"Eval.early_stopping": 2})
+    signal_at(12)
+    with pytest.raises(Interrupted):
+        train(config)
+    results = train(config, "auto")
+    assert (results["steps"], results["best_step"], results["accuracy"]) == (15, 5, 0.5)
+
+
+def test_resuming_a_finished_run_gives_its_results_again(
+    make_config: Make, remains: Any, assert_equal: Callable[..., None]
+) -> None:
+    config = make_config(**{"Data.test": {"files": "test.jsonl"}})
+    results = train(config)
+    before = remains(config)
+    log = Path(config.Global.output_dir) / "train_log.jsonl"
+    lines = log.read_text(encoding="utf-8")
+    assert train(config, "auto") == results
+    assert_equal(remains(config), before)
+    assert log.read_text(encoding="utf-8") == lines
+
+
+def test_resuming_nothing_starts_anew(make_config: Make) -> None:
+    assert train(make_config(), "auto")["steps"] == 20
+
+
+def test_a_run_goes_on_from_a_named_checkpoint(
+    make_config: Make, tmp_path: Path, remains: Any, assert_equal: Callable[..., None], records: Any
+) -> None:
+    config = make_config(**{"Train.keep_last": 9})
+    train(config)
+    before = remains(config)
+    train(config, str(tmp_path / "run" / "checkpoints" / "step_00000010"))
+    assert_equal(remains(config), before)
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    with pytest.raises(UserError, match="step_00000007: no such checkpoint"):
+        train(config, str(tmp_path / "run" / "checkpoints" / "step_00000007"))
+
+
+def test_half_a_line_in_the_log_is_dropped(make_config: Make, signal_at: Any, records: Any) -> None:
+    config = make_config()
+    signal_at(7)
+    with pytest.raises(Interrupted):
+        train(config)
+    with (Path(config.Global.output_dir) / "train_log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"mode": "train", "step": 8}) + '\n{"mode": "tra')
+    train(config, "auto")
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    assert all("loss" in record for record in records(config))
+
+
+def test_signals_wait_for_the_step_and_the_second_does_not() -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interrupts() as interrupts:
+        assert interrupts.pending is None
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts.pending == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
