@@ -106,4 +106,3 @@ def _score(predicted: Sequence[str], rows: Sequence[dict[str, Any]]) -> tuple[fl
 
 def _row(model: str, accuracy: float, macro_f1: float) -> dict[str, object]:
     return {"model": model, "accuracy": f"{accuracy:.4f}", "macro F1": f"{macro_f1:.4f}"}
-

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 
+# OpenMP's idle threads spin for 0.2 s after their work, which would slow the next side.
+PAUSE_SECONDS = 0.3
+
+
 class Side:
     """Runs ``python -m module *arguments``, which calls ``serve``."""
 

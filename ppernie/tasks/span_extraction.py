@@ -47,7 +47,9 @@ class SpanExtraction(Task):
                 stride=self.options.doc_stride,
             )
         except UserError as error:
-            raise UserError(f"{where(example)}: {error} (Data.max_length, Task.doc_stride, Task.max_question_length)") from error
+            raise UserError(
+                f"{where(example)}: {error} (Data.max_length, Task.doc_stride, Task.max_question_length)"
+            ) from error
         items = []
         for start, window in enumerate([encoding, *encoding.overflowing]):
             label = _answer_tokens(window, example["answers"]) if labelled else None

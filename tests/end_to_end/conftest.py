@@ -15,7 +15,9 @@ import pytest
 
 from ppernie.data.vocabulary import character_vocabulary
 
-PLACES = "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山".split()
+PLACES = (
+    "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山".split()
+)
 VERBS = "跑步 写 学习 打扫 飞翔 阅读 思考 游泳 修理 说话 建设 打听 奔波 跳 打开 清洗".split()
 
 

@@ -23,9 +23,7 @@ def remains() -> Callable[[Config], dict[str, np.ndarray]]:
         newest = max((folder / "checkpoints").iterdir())
         files = (folder / "best_model" / "model.safetensors", *sorted(newest.glob("*.safetensors")))
         return {
-            f"{path.parent.name}/{path.name}/{name}": array
-            for path in files
-            for name, array in load_file(path).items()
+            f"{path.parent.name}/{path.name}/{name}": array for path in files for name, array in load_file(path).items()
         }
 
     return read

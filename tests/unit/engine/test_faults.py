@@ -122,9 +122,7 @@ def test_rollback_before_the_first_checkpoint_starts_over(make_config: Make, inj
     assert "back to step 0" in records(config, "rollback")[0]["message"]
 
 
-def test_a_rollback_keeps_the_best_model(
-    make_config: Make, inject: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_keeps_the_best_model(make_config: Make, inject: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     inject({9: NAN})
     values = iter([0.1, 0.2, 0.3, 0.9, *[0.5] * 8])
     monkeypatch.setattr(trainer, "evaluate", lambda *_: {"accuracy": next(values), "loss": 1.0})

@@ -131,9 +131,7 @@ def test_the_best_model_is_the_best(
         np.testing.assert_array_equal(kept[name], value)
 
 
-def test_a_lower_perplexity_is_better(
-    make_config: Make, script: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_lower_perplexity_is_better(make_config: Make, script: Callable[..., Any], tmp_path: Path) -> None:
     script([30.0, 20.0, 25.0, 40.0], "perplexity")
     (tmp_path / "text.txt").write_text("北京市\n\n一心一意\n" * 14, encoding="utf-8")
     results = train(
@@ -180,9 +178,7 @@ def test_max_steps_ends_a_run_inside_an_epoch(make_config: Make, records: Record
     assert (folder_of(config) / "checkpoints" / "step_00000013").is_dir()
 
 
-def test_a_full_disk_ends_a_run_with_its_last_checkpoint(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_ends_a_run_with_its_last_checkpoint(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     from ppernie.engine import checkpoints
 
     original, calls = checkpoints.write_weights, []

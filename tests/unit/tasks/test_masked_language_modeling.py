@@ -133,9 +133,7 @@ def test_the_network_projects_the_masked_positions_alone(task: Any, make_model: 
     batch = task.collate([task.encode(item_of(task, text), (0, 0, 0)) for text in (TEXT, "北京")])
     tensors = {name: paddle.to_tensor(array) for name, array in batch.items()}
     whole = model(tensors["input_ids"], tensors["token_type_ids"]).numpy()
-    some = model(
-        tensors["input_ids"], tensors["token_type_ids"], masked_positions=tensors["masked_positions"]
-    ).numpy()
+    some = model(tensors["input_ids"], tensors["token_type_ids"], masked_positions=tensors["masked_positions"]).numpy()
     np.testing.assert_allclose(some, whole.reshape(-1, whole.shape[-1])[batch["masked_positions"]], atol=1e-5)
 
 

@@ -105,7 +105,12 @@ def test_entities_point_into_the_original_text(task: Any) -> None:
     assert len(items) > 1
     answer = task.answer(items, perfect(items, tags))
     found = [(e["text"], e["type"], e["start"], e["end"]) for e in answer["entities"]]
-    assert found == [("张三", "PER", 1, 3), ("北京市", "LOC", 7, 10), ("小明", "PER", 14, 16), ("上海市", "LOC", 18, 21)]
+    assert found == [
+        ("张三", "PER", 1, 3),
+        ("北京市", "LOC", 7, 10),
+        ("小明", "PER", 14, 16),
+        ("上海市", "LOC", 18, 21),
+    ]
     assert all(text[e["start"] : e["end"]] == e["text"] for e in answer["entities"])
     assert all(0.9 < e["score"] <= 1.0 for e in answer["entities"])
 

@@ -158,7 +158,9 @@ def test_descriptions_of_models_that_cannot_be_are_named(
     """A value of None removes the key."""
     path = folder / "config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    values[section] = {key: value for key, value in (values[section] | change).items() if value is not None or key == "variant"}
+    values[section] = {
+        key: value for key, value in (values[section] | change).items() if value is not None or key == "variant"
+    }
     path.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         load_model(folder)
