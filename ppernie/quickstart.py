@@ -13,7 +13,6 @@ from ppernie.bench.table import render
 from ppernie.config import load_config
 from ppernie.data import jieba_words
 from ppernie.data.vocabulary import character_vocabulary
-from ppernie.engine.device import prepare_device
 from ppernie.engine.logs import log_to_console
 from ppernie.engine.train import train
 from ppernie.files import write_file
@@ -38,7 +37,6 @@ def quickstart(config_file: str, overrides: Sequence[str]) -> str:
     """
     log_to_console()
     config = load_config(config_file, overrides)
-    prepare_device(config.Global)
     began = time.monotonic()
     words = {split: jieba_words.load(split) for split in ("train", "test")}
     _write_vocabulary(config, words["train"])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-
 # OpenMP's idle threads spin for 0.2 s after their work, which would slow the next side.
 PAUSE_SECONDS = 0.3
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ppernie.config import load_config
-    from ppernie.engine.device import prepare_device
+    from ppernie.device import use_device
     from ppernie.engine.logs import log_to_console
     from ppernie.errors import UserError
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if source is None:
         raise UserError(f"Data.{args.split} is missing: name the labelled file or data set")
     log_to_console()
-    prepare_device(config.Global)
+    use_device(config.Global.device, config.Global.threads)
 
     from ppernie.data.readers import read_examples
     from ppernie.engine.evaluate import evaluate

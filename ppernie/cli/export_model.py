@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ppernie.config import load_config
-    from ppernie.engine.device import prepare_device
+    from ppernie.device import use_device
     from ppernie.engine.logs import log_to_console
 
     config = load_config(args.config, args.override)
     log_to_console()
-    prepare_device(config.Global)
+    use_device(config.Global.device, config.Global.threads)
 
     from ppernie.export.model import export_folder
 

@@ -72,8 +72,9 @@ class TrainingBatches:
         """Batches ``start``, ``start + 1``, ... of an epoch, as tensors on the current device."""
         from paddle.io import DataLoader
 
-        epoch_batches = _EpochBatches(self, epoch, start)
-        for batch in DataLoader(epoch_batches, batch_size=None, num_workers=self.workers, collate_fn=_unchanged):
+        # Paddle's annotations know neither data sets by protocol nor entries that are whole batches.
+        whole: Any = {"dataset": _EpochBatches(self, epoch, start), "batch_size": None, "collate_fn": _unchanged}
+        for batch in DataLoader(**whole, num_workers=self.workers):
             yield batch, Counts(*batch.pop("counts").tolist())
 
     def make(self, indices: np.ndarray, epoch: int) -> Batch:

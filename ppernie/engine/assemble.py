@@ -83,12 +83,14 @@ def build_tokenizer(config: Config) -> ErnieTokenizer:
 def pretrained_folder(name: str) -> Path:
     """The folder of ``Global.pretrained_model``."""
     folder = Path(name)
-    if not folder.is_dir() and any(name in registry.zoo(family) for family in registry.families()):
+    if folder.is_dir():
+        return folder
+    if any(name in registry.zoo(family) for family in registry.families()):
         raise UserError(
             f"Global.pretrained_model: '{name}' is a released model, and this version does not download weights yet; "
             "give a model folder that training wrote, or start anew with Arch.variant"
         )
-    return folder
+    raise UserError(f"Global.pretrained_model: {name}: no such model folder; give one such as output/.../best_model")
 
 
 def build_model(config: Config, parts: Parts) -> paddle.nn.Layer:

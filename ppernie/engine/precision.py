@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING
 
 import paddle
 
+from ppernie.errors import UserError
+
 if TYPE_CHECKING:
     from ppernie.config.sections import AmpSection
+
+
+def check_precision(section: AmpSection, device: str) -> None:
+    """Raises UserError where the device cannot train in ``AMP.dtype``."""
+    if device == "cpu" and section.dtype != "float32":
+        raise UserError(
+            f"AMP.dtype is '{section.dtype}', but Paddle trains in float32 only on a CPU; set AMP.dtype=float32 "
+            "(an exported model can still run in bfloat16)"
+        )
+    if device == "gpu" and section.dtype == "bfloat16" and not paddle.amp.is_bfloat16_supported():
+        raise UserError("AMP.dtype is 'bfloat16', which this GPU does not support; set AMP.dtype=float16")
 
 
 class Precision:

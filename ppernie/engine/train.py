@@ -10,7 +10,6 @@ import numpy as np
 
 from ppernie.engine.assemble import assemble, build_model
 from ppernie.engine.checkpoints import Checkpoints
-from ppernie.engine.device import prepare_device
 from ppernie.engine.logs import log_to_console, log_to_file
 from ppernie.engine.output_folder import OutputFolder
 
@@ -30,7 +29,10 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
         Interrupted: a signal came; the state is saved.
     """
     log_to_console()
-    prepare_device(config.Global, config.AMP)
+    from ppernie.device import use_device
+    from ppernie.engine.precision import check_precision
+
+    check_precision(config.AMP, use_device(config.Global.device, config.Global.threads))
     # Everything that can be wrong with the data is found before the output folder is touched.
     parts = assemble(config)
     folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None)

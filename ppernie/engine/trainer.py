@@ -197,8 +197,8 @@ class Trainer:
         if verdict == "stop" or self.state.faults > _MAX_FAULTS:
             latest = self.checkpoints.latest()
             raise UserError(
-                f"step {step}: {reason}. The last checkpoint is {latest or 'none'}. Lower "
-                "Optimizer.learning_rate, lengthen the warm-up, look at the data, or set Train.on_nan to skip or rollback"
+                f"step {step}: {reason}. The last checkpoint is {latest or 'none'}. Lower Optimizer."
+                "learning_rate, lengthen the warm-up, look at the data, or set Train.on_nan to skip or rollback"
             )
         if verdict == "rollback":
             latest = self.checkpoints.latest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import paddle
 from paddle.static import InputSpec
 
+from ppernie.device import cpu_has_bf16
 from ppernie.errors import UserError
 from ppernie.export.rewrite import inference_form
 from ppernie.files import new_folder
 from ppernie.inference.deploy import DEPLOY, GRAPH, Deploy, Difference, Field
 from ppernie.inference.predictor import Predictor
-from ppernie.inference.runtime import cpu_has_bf16
 
 Sample = Mapping[str, np.ndarray]
 
@@ -30,6 +30,7 @@ def export_model(
     tolerance: float,
     extra: Mapping[str, Any],
     max_length: int,
+    add_files: Callable[[Path], object] = lambda folder: None,
 ) -> dict[str, Any]:
     """Writes ``inference.json``, ``inference.pdiparams`` and ``deploy.yml`` and proves them against the model.
 
@@ -44,6 +45,7 @@ def export_model(
         tolerance: largest accepted difference in fp32, relative to an output's largest magnitude.
         extra: goes into ``deploy.yml`` as it is.
         max_length: longest input in tokens.
+        add_files: writes what else belongs into the folder, before it appears.
 
     Returns:
         What was written to ``deploy.yml``.
@@ -79,6 +81,7 @@ def export_model(
                 f"largest output, more than the tolerance of {tolerance:.1e}"
             )
         deploy.write(temporary)
+        add_files(temporary)
     return deploy.model_dump(mode="json")
 
 

@@ -115,11 +115,10 @@ def _exported(folder: Path, device: str, precision: str, threads: int | None) ->
 
 
 def _dynamic(folder: Path, device: str, threads: int | None) -> Pipeline:
-    from ppernie.config.sections import GlobalSection
-    from ppernie.engine.device import prepare_device
+    from ppernie.device import use_device
     from ppernie.zoo.folder import load_model
 
-    prepare_device(GlobalSection(output_dir=str(folder), device=device, threads=threads))  # type: ignore[arg-type]
+    use_device(device, threads)
     import paddle
 
     model, task, description = load_model(folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ppernie.device import choose_device, cpu_count
 from ppernie.errors import UserError
 from ppernie.inference import limits, runtime
 from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field
@@ -50,12 +51,12 @@ class Predictor:
     ) -> None:
         self.folder = Path(folder)
         self.deploy = Deploy.read(self.folder)
-        self.device = runtime.choose_device(device)
+        self.device = choose_device(device)
         runtime.check_precision(precision, self.device)
         if tensorrt:
             runtime.check_tensorrt(self.device)
         self.precision = precision
-        self.threads = threads or runtime.cpu_count()
+        self.threads = threads or cpu_count()
         runtime.prepare_process()
         self._predictor = self._tensorrt() if tensorrt else self._create(self._config())
         names = self._predictor.get_input_names()

@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
 
+from ppernie.device import cpu_has_bf16
 from ppernie.errors import UserError
-
-
-def choose_device(device: str) -> str:
-    """``cpu`` or ``gpu`` for ``auto``, ``cpu`` or ``gpu``.
-
-    Raises:
-        UserError: a GPU is asked for and cannot be used. Paddle itself would run on the CPU without a word.
-    """
-    import paddle
-
-    if device not in ("auto", "cpu", "gpu"):
-        raise UserError(f"device '{device}' is unknown: use auto, cpu or gpu")
-    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    if device == "gpu" and not usable:
-        built = paddle.is_compiled_with_cuda()
-        reason = "no GPU is visible" if built else "this Paddle is built without CUDA; install paddlepaddle-gpu"
-        raise UserError(f"device 'gpu' cannot be used: {reason}")
-    return "gpu" if device != "cpu" and usable else "cpu"
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -48,14 +29,6 @@ def check_tensorrt(device: str) -> None:
 
 
 @functools.cache
-def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware (Linux; elsewhere False)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.exists() else []
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-@functools.cache
 def prepare_process() -> None:
     """Sets the whole process up for steady inference on a CPU.
 
@@ -68,8 +41,3 @@ def prepare_process() -> None:
 
     tune_cpu()
     paddle.set_flags({"FLAGS_eager_delete_tensor_gb": 0.03})
-
-
-def cpu_count() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

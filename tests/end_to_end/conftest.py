@@ -15,10 +15,8 @@ import pytest
 
 from ppernie.data.vocabulary import character_vocabulary
 
-PLACES = (
-    "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山".split()
-)
-VERBS = "跑步 写 学习 打扫 飞翔 阅读 思考 游泳 修理 说话 建设 打听 奔波 跳 打开 清洗".split()
+PLACES = "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山"
+VERBS = "跑步 写 学习 打扫 飞翔 阅读 思考 游泳 修理 说话 建设 打听 奔波 跳 打开 清洗"
 
 
 @dataclass
@@ -61,7 +59,7 @@ class Training:
 @pytest.fixture
 def small_training(tmp_path: Path, repository: Path) -> Callable[[str, int], Training]:
     """A training by the name of its output folder and its number of updates."""
-    rows = [*((word, "place") for word in PLACES), *((word, "verb") for word in VERBS)]
+    rows = [*((word, "place") for word in PLACES.split()), *((word, "verb") for word in VERBS.split())]
     text = "".join(json.dumps({"text": word, "label": label}, ensure_ascii=False) + "\n" for word, label in rows)
     (tmp_path / "words.jsonl").write_text(text, encoding="utf-8")
     tokens = character_vocabulary([word for word, _ in rows], 1)

@@ -16,11 +16,12 @@ from ppernie.config.sections import Config
 from ppernie.data.tokenizers import ErnieTokenizer
 from ppernie.data.vocabulary import character_vocabulary
 
-WORDS = {
-    "地名": "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山".split(),
-    "动词": "跑步 写 学习 打扫 飞翔 阅读 思考 游泳 修理 说话 建设 打听 奔波 跳 打开 清洗".split(),
-    "成语": "一心一意 千山万水 山清水秀 画蛇添足 海阔天空 口是心非 江山如画 学以致用".split(),
+WORDS_OF_KIND = {
+    "地名": "北京 上海市 广州 哈尔滨 乌鲁木齐市 长江 黄河流域 西藏 云南省 台北 天津港 珠江口 成都 武汉市 青海湖 长白山",
+    "动词": "跑步 写 学习 打扫 飞翔 阅读 思考 游泳 修理 说话 建设 打听 奔波 跳 打开 清洗",
+    "成语": "一心一意 千山万水 山清水秀 画蛇添足 海阔天空 口是心非 江山如画 学以致用",
 }
+WORDS = {kind: words.split() for kind, words in WORDS_OF_KIND.items()}
 EXTRA = "张三李四王小明住在工作的首都是哪里。？，国人大会今天很好不我abc0123456789"
 ARCH: dict[str, Any] = {
     "hidden_size": 16,

@@ -146,6 +146,13 @@ def test_the_same_config_is_known_again_whatever_its_words(
     take(config, resume=True).close()
 
 
+def test_a_broken_stored_config_is_named(make_config: Callable[..., Config]) -> None:
+    folder = start(make_config())
+    (folder / "config.yaml").write_text("Global: {output_dir", encoding="utf-8")
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        take(make_config(), resume=True)
+
+
 @contextmanager
 def without_privileges() -> Iterator[None]:
     """Root may write anywhere: become someone else for a while."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from ppernie.config.sections import Config
 from ppernie.engine.interrupts import Interrupts
+from ppernie.engine.recorder import Recorder
 from ppernie.engine.train import train
 from ppernie.errors import Interrupted, UserError
 
@@ -103,6 +106,27 @@ def test_half_a_line_in_the_log_is_dropped(make_config: Make, signal_at: Any, re
     train(config, "auto")
     assert [record["step"] for record in records(config)] == list(range(1, 21))
     assert all("loss" in record for record in records(config))
+
+
+def test_a_run_that_ends_while_it_rewinds_the_log_loses_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "train_log.jsonl"
+    lines = "".join(json.dumps({"mode": "train", "step": step}) + "\n" for step in range(1, 9))
+    log.write_text(lines, encoding="utf-8")
+    recorder = Recorder(tmp_path, 10, 8)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(UserError, match="the disk is full"):
+            recorder.rewind(5)
+    assert log.read_text(encoding="utf-8") == lines
+    recorder.rewind(5)
+    recorder.close()
+    assert [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()] == [1, 2, 3, 4, 5]
 
 
 def test_signals_wait_for_the_step_and_the_second_does_not() -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import paddle
 import pytest
 
+from ppernie.device import cpu_has_bf16
 from ppernie.errors import UserError
 from ppernie.inference.predictor import Predictor
-from ppernie.inference.runtime import cpu_has_bf16
 
 Request = Callable[[int, int], dict[str, np.ndarray]]
 

@@ -3,25 +3,26 @@ from __future__ import annotations
 import paddle
 import pytest
 
+from ppernie.device import choose_device
 from ppernie.errors import UserError
 from ppernie.inference import runtime
 
 
 def test_the_cpu_is_always_there() -> None:
-    assert runtime.choose_device("cpu") == "cpu"
-    assert runtime.choose_device("auto") in ("cpu", "gpu")
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "gpu")
 
 
 @pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle has CUDA")
 def test_a_gpu_is_not_silently_replaced_by_the_cpu() -> None:
-    assert runtime.choose_device("auto") == "cpu"
+    assert choose_device("auto") == "cpu"
     with pytest.raises(UserError, match="without CUDA"):
-        runtime.choose_device("gpu")
+        choose_device("gpu")
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match="'tpu'"):
-        runtime.choose_device("tpu")
+        choose_device("tpu")
     with pytest.raises(UserError, match="'int4'"):
         runtime.check_precision("int4", "cpu")
 

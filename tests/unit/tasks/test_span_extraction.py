@@ -111,7 +111,7 @@ def test_the_loss_is_the_mean_of_both_ends(task: Any) -> None:
 
 
 def test_collate(task: Any) -> None:
-    items = [item for item in task.expand(example(), True)]
+    items = task.expand(example(), True)
     batch = task.collate([task.encode(item, (0,)) for item in items])
     assert batch["labels"].tolist() == [item.label for item in items]
     assert batch["input_ids"].shape == (len(items), 24)

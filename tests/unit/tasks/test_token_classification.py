@@ -104,8 +104,7 @@ def test_entities_point_into_the_original_text(task: Any) -> None:
     items = task.expand({"text": text, "where": "input:1"}, False)
     assert len(items) > 1
     answer = task.answer(items, perfect(items, tags))
-    found = [(e["text"], e["type"], e["start"], e["end"]) for e in answer["entities"]]
-    assert found == [
+    assert [(e["text"], e["type"], e["start"], e["end"]) for e in answer["entities"]] == [
         ("张三", "PER", 1, 3),
         ("北京市", "LOC", 7, 10),
         ("小明", "PER", 14, 16),

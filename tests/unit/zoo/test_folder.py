@@ -155,12 +155,12 @@ def test_a_description_that_is_not_text_is_named(folder: Path) -> None:
 def test_descriptions_of_models_that_cannot_be_are_named(
     folder: Path, section: str, change: dict[str, Any], message: str
 ) -> None:
-    """A value of None removes the key."""
+    """A change to None removes the key."""
     path = folder / "config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    values[section] = {
-        key: value for key, value in (values[section] | change).items() if value is not None or key == "variant"
-    }
+    values[section] |= change
+    for key in [key for key, value in change.items() if value is None]:
+        del values[section][key]
     path.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         load_model(folder)
