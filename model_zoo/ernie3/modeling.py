@@ -69,11 +69,15 @@ class ErnieModel(ErniePretrainedModel):
         token_type_ids: paddle.Tensor | None = None,
         position_ids: paddle.Tensor | None = None,
         task_type_ids: paddle.Tensor | None = None,
+        queries: int | None = None,
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Returns the last layer [batch, length, hidden] and the pooled first token [batch, hidden]."""
+        """Returns the last layer [batch, length, hidden] and the pooled first token [batch, hidden].
+
+        With ``queries``, the last layer is computed for that many first tokens only.
+        """
         mask = padding_mask(input_ids, self.config.pad_token_id)
         x = self.embeddings(input_ids, token_type_ids, position_ids, task_type_ids)
-        x = self.encoder(x, mask)
+        x = self.encoder(x, mask, queries)
         return x, paddle.tanh(self.pooler(x[:, 0]))
 
 
@@ -94,7 +98,7 @@ class ErnieForSequenceClassification(ErniePretrainedModel):
         task_type_ids: paddle.Tensor | None = None,
     ) -> paddle.Tensor:
         """Returns logits [batch, num_labels]."""
-        _, pooled = self.ernie(input_ids, token_type_ids, position_ids, task_type_ids)
+        _, pooled = self.ernie(input_ids, token_type_ids, position_ids, task_type_ids, queries=1)
         return self.classifier(self.dropout(pooled))
 
 
@@ -161,7 +165,8 @@ class ErnieForMultipleChoice(ErniePretrainedModel):
         def rows(ids: paddle.Tensor | None) -> paddle.Tensor | None:
             return None if ids is None else ids.reshape([-1, length])
 
-        _, pooled = self.ernie(rows(input_ids), rows(token_type_ids), rows(position_ids), rows(task_type_ids))
+        ids = (rows(input_ids), rows(token_type_ids), rows(position_ids), rows(task_type_ids))
+        _, pooled = self.ernie(*ids, queries=1)
         return self.classifier(self.dropout(pooled)).reshape([batch, choices])
 
 
@@ -174,7 +179,7 @@ class ErnieDualEncoder(ErniePretrainedModel):
 
     def encode(self, input_ids: paddle.Tensor) -> paddle.Tensor:
         """Returns unit vectors [batch, hidden]."""
-        _, pooled = self.ernie(input_ids)
+        _, pooled = self.ernie(input_ids, queries=1)
         return F.normalize(pooled, axis=-1)
 
     def forward(self, input_ids: paddle.Tensor, pair_input_ids: paddle.Tensor) -> paddle.Tensor:

@@ -2,7 +2,7 @@
 
 Sequence classification of 128 tokens with a vocabulary of 40,000. ONNX Runtime runs the converted form of the
 same export. Each side lives in a process of its own, and the sides take turns, so that what else the machine does
-hits all of them alike.
+hits all of them alike. Our last layer is computed for the first token only, the one that the head reads.
 """
 
 from __future__ import annotations

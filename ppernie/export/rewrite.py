@@ -32,8 +32,9 @@ class _InferenceAttention(nn.Layer):
         self.value = _linear(weight[:, :, 2], bias[:, 2])
         self.out_proj = attention.out_proj
 
-    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None) -> paddle.Tensor:
-        scores = paddle.matmul(self._heads(self.query(x)), self._heads(self.key(x)), transpose_y=True)
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
+        query = self.query(x if queries is None else x[:, :queries])
+        scores = paddle.matmul(self._heads(query), self._heads(self.key(x)), transpose_y=True)
         if mask is not None:
             scores = scores + mask
         context = paddle.matmul(F.softmax(scores, axis=-1), self._heads(self.value(x)))

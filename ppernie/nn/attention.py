@@ -29,7 +29,11 @@ class SelfAttention(nn.Layer):
         self.qkv_proj = Linear(hidden_size, 3 * hidden_size)
         self.out_proj = Linear(hidden_size, hidden_size)
 
-    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None) -> paddle.Tensor:
-        """[batch, length, hidden], additive mask broadcastable to [batch, heads, length, length] -> the shape of x."""
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
+        """[batch, length, hidden] -> the same, or [batch, queries, hidden], the outputs of the first positions only.
+
+        The additive mask is broadcastable to [batch, heads, length, length].
+        """
         qkv = self.qkv_proj(x).reshape([0, 0, self.num_heads, 3, self.head_size])
-        return self.out_proj(functional.self_attention(qkv, mask, self.dropout, self.training))
+        context = functional.self_attention(qkv, mask, self.dropout, self.training)
+        return self.out_proj(context if queries is None else context[:, :queries])

@@ -29,9 +29,10 @@ class EncoderLayer(nn.Layer):
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
         self.norm2 = ResidualNorm(hidden_size, epsilon, dropout)
 
-    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None) -> paddle.Tensor:
-        """[batch, length, hidden] -> the same shape."""
-        x = self.norm1(self.self_attn(x, mask), x)
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
+        """[batch, length, hidden] -> the same, or [batch, queries, hidden], the outputs of the first positions only."""
+        residual = x if queries is None else x[:, :queries]
+        x = self.norm1(self.self_attn(x, mask, queries), residual)
         return self.norm2(self.feed_forward(x), x)
 
 
@@ -42,8 +43,9 @@ class Encoder(nn.Layer):
         super().__init__()
         self.layers = nn.LayerList([EncoderLayer(**layer) for _ in range(num_layers)])  # type: ignore[arg-type]
 
-    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None) -> paddle.Tensor:
-        """[batch, length, hidden] -> the same shape."""
-        for layer in self.layers:
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
+        """[batch, length, hidden] -> [batch, queries or length, hidden]; only the last layer can leave positions out."""
+        *lower, last = self.layers
+        for layer in lower:
             x = layer(x, mask)
-        return x
+        return last(x, mask, queries)
