@@ -1,7 +1,8 @@
 """A CPU training step of ERNIE beside the same model in PaddleNLP and Hugging Face transformers.
 
 A step is forward, backward and AdamW in float32 with dropout 0.1 on 8 texts of 128 tokens. Each side lives in a
-process of its own, and the sides take turns, so that what else the machine does hits all of them alike. Our last layer is computed for the first token only, the one that the head reads.
+process of its own, and the sides take turns, so that what else the machine does hits all of them alike. Our last
+layer is computed for the first token only, the one that the head reads.
 """
 
 from __future__ import annotations

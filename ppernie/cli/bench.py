@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _table(args: argparse.Namespace) -> str:
     if args.bench == "train":
-        from ppernie.bench import train
+        from ppernie.bench.train import benchmark as benchmark_training
 
-        return train.benchmark(args.sizes, args.rounds, args.threads)
+        return benchmark_training(args.sizes, args.rounds, args.threads)
     if args.bench == "infer":
-        from ppernie.bench import infer
+        from ppernie.bench.infer import benchmark as benchmark_inference
 
-        return infer.benchmark(args.sizes, args.batches, args.rounds, args.threads)
+        return benchmark_inference(args.sizes, args.batches, args.rounds, args.threads)
     from ppernie.bench import tokenize
     from ppernie.bench.table import render
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 HELP = "answer lines of text or JSON with an exported or a trained model"
 
@@ -24,12 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ppernie.files import writing
     from ppernie.inference.pipeline import open_pipeline
 
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open(args.input)) if args.input != "-" else sys.stdin.buffer
         pipeline = open_pipeline(args.model, device=args.device, precision=args.precision, threads=args.threads)
-        sink = stack.enter_context(_create(args.output)) if args.output else sys.stdout
+        if source.isatty():
+            pipeline.batch_size = 1
+        sink: TextIO = sys.stdout
+        if args.output:
+            stack.enter_context(writing(Path(args.output)))
+            sink = stack.enter_context(open(args.output, "w", encoding="utf-8"))
         for answer in pipeline.lines(source):
             sink.write(json.dumps(answer, ensure_ascii=False) + "\n")
             sink.flush()
@@ -43,11 +49,3 @@ def _open(name: str) -> BinaryIO:
         return open(name, "rb")
     except OSError as error:
         raise UserError(f"--input {name}: {error.strerror}") from error
-
-
-def _create(name: str) -> contextlib.AbstractContextManager:  # type: ignore[type-arg]
-    from ppernie.files import writing
-
-    path = Path(name)
-    with writing(path):
-        return path.open("w", encoding="utf-8")

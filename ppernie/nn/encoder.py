@@ -44,7 +44,7 @@ class Encoder(nn.Layer):
         self.layers = nn.LayerList([EncoderLayer(**layer) for _ in range(num_layers)])  # type: ignore[arg-type]
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
-        """[batch, length, hidden] -> [batch, queries or length, hidden]; only the last layer can leave positions out."""
+        """[batch, length, hidden] -> the same, or [batch, queries, hidden]: the last layer can leave positions out."""
         *lower, last = self.layers
         for layer in lower:
             x = layer(x, mask)

@@ -23,7 +23,7 @@ SMALL = [
 ]
 # Where the data lies, and what differs from the full data sets that the configs name.
 PLACES: dict[str, tuple[str, list[str]]] = {
-    "tnews": ("fewclue/tnews", ["Data.train.limit=400"]),
+    "tnews": ("fewclue/tnews", ["Data.train.limit=1185"]),
     "eprstmt": ("fewclue/eprstmt", []),
     "bustm": ("fewclue/bustm", []),
     "ocnli": ("fewclue/ocnli", []),
