@@ -31,6 +31,7 @@ LIBRARY = [
 ]
 CPU = ["paddlepaddle==3.3.1"]
 DEVELOPMENT = [
+    "jsonschema",
     "mypy",
     "onnxruntime",
     "paddle2onnx",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add_config(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -18,4 +19,14 @@ def add_config(parser: argparse.ArgumentParser, default: str | None = None) -> N
         default=[],
         metavar="KEY=VALUE",
         help="set a key, such as Train.epochs=1; +KEY=VALUE adds to a free-form map",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """``--model``, a model folder that the config's run wrote."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="model folder; the best_model of Global.output_dir by default",
     )

@@ -14,22 +14,15 @@ HELP = "show, check or describe configs"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-command for each thing that can be done with a config."""
+    from ppernie.cli.arguments import add_config
+
     commands = parser.add_subparsers(dest="config_command", required=True, metavar="COMMAND")
 
     schema = commands.add_parser("schema", help="write the JSON Schema of config files, for editors")
     schema.add_argument("--out", type=Path, metavar="FILE", help="write to FILE in place of standard output")
 
     show = commands.add_parser("show", help="print a config with its bases, overrides and defaults resolved")
-    show.add_argument("-c", "--config", required=True, metavar="FILE", help="config file")
-    show.add_argument(
-        "-o",
-        "--override",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set a key, such as Train.epochs=1; +KEY=VALUE adds to a free-form map",
-    )
+    add_config(show)
 
     check = commands.add_parser("check", help="report all problems of each config")
     check.add_argument("files", nargs="+", metavar="FILE", help="config file")

@@ -10,15 +10,10 @@ HELP = "evaluate a trained model on the Data.eval of its config, or on Data.test
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_config
+    from ppernie.cli.arguments import add_config, add_model
 
     add_config(parser)
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="DIR",
-        help="model folder; the best_model of Global.output_dir by default",
-    )
+    add_model(parser)
     parser.add_argument("--split", choices=("eval", "test"), default="eval", help="which part of Data")
 
 

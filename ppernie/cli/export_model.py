@@ -9,15 +9,10 @@ HELP = "export a trained model for Paddle Inference, and prove it on real inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_config
+    from ppernie.cli.arguments import add_config, add_model
 
     add_config(parser)
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="DIR",
-        help="model folder; the best_model of Global.output_dir by default",
-    )
+    add_model(parser)
     parser.add_argument(
         "--output",
         type=Path,

@@ -1,12 +1,14 @@
-"""Lists of labels and their ids."""
+"""Lists of labels and their ids, and what the tasks over one have in common."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ppernie.errors import UserError
+from ppernie.tasks.base import Task
 
 
 def collect_labels(labels: Iterable[str]) -> list[str]:
@@ -38,3 +40,19 @@ class LabelIds:
                 + f" The training data or Task.labels give: {shown}"
             )
         return self._ids[label]
+
+
+class LabelledTask(Task):
+    """A task over the labels of ``Task.labels`` or, where that is null, of the training data."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.labels = LabelIds(self.options.labels or [])
+
+    def set_labels(self, labels: Sequence[str]) -> None:
+        """Fixes the list of labels, in id order."""
+        self.labels = LabelIds(labels)
+        self.options = self.options.model_copy(update={"labels": self.labels.labels})
+
+    def head(self) -> dict[str, Any]:
+        return {"num_labels": len(self.labels)}

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from ppernie.errors import UserError
-from ppernie.tasks.base import Example, Item, Task, TaskOptions, require, softmax, text_length, where
-from ppernie.tasks.labels import LabelIds, collect_labels
+from ppernie.tasks.base import Example, Item, TaskOptions, require, softmax, text_length, where
+from ppernie.tasks.labels import LabelledTask, collect_labels
 from ppernie.tasks.metrics.classification import ClassificationScore
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Options(TaskOptions):
     )
 
 
-class SequenceClassification(Task):
+class SequenceClassification(LabelledTask):
     """Example: ``text``, optionally ``text_pair``, and ``label``."""
 
     Options = Options
@@ -37,14 +37,7 @@ class SequenceClassification(Task):
             labels = collect_labels(example["label"] for example in examples)
             if len(labels) < 2:
                 raise UserError(f"the training data has a single label, {labels}: nothing can be learnt from it")
-            self.options = self.options.model_copy(update={"labels": labels})
-
-    @property
-    def labels(self) -> LabelIds:
-        return LabelIds(self.options.labels)
-
-    def head(self) -> dict[str, Any]:
-        return {"num_labels": len(self.options.labels)}
+            self.set_labels(labels)
 
     def expand(self, example: Example, labelled: bool) -> list[Item]:
         require(example, "text", *(["label"] if labelled else []))

@@ -16,14 +16,13 @@ from ppernie.tasks.base import (
     Batch,
     Example,
     Item,
-    Task,
     TaskOptions,
     by_example,
     require,
     softmax,
     where,
 )
-from ppernie.tasks.labels import LabelIds, collect_labels
+from ppernie.tasks.labels import LabelledTask, collect_labels
 from ppernie.tasks.metrics.entities import EntityScore, entities_of
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Options(TaskOptions):
     )
 
 
-class TokenClassification(Task):
+class TokenClassification(LabelledTask):
     """Example: ``tokens`` and ``tags``; at prediction ``text`` alone will do.
 
     An example longer than ``max_length`` makes several items, so no token is left without a tag.
@@ -59,21 +58,13 @@ class TokenClassification(Task):
             labels = collect_labels(tag for example in examples for tag in example["tags"])
             if "O" not in labels or len(labels) < 2:
                 raise UserError(f"the training data's tags are {labels}: expected 'O' and at least one other")
-            self.options = self.options.model_copy(update={"labels": labels})
-
-    @property
-    def labels(self) -> LabelIds:
-        return LabelIds(self.options.labels)
-
-    def head(self) -> dict[str, Any]:
-        return {"num_labels": len(self.options.labels)}
+            self.set_labels(labels)
 
     def expand(self, example: Example, labelled: bool) -> list[Item]:
         if "tokens" not in example:
             example = self._cut(example)
         tokens = example["tokens"]
-        labels = self.labels
-        ids = [labels.id(tag, where(example)) for tag in example["tags"]] if labelled else None
+        ids = [self.labels.id(tag, where(example)) for tag in example["tags"]] if labelled else None
         items: list[Item] = []
         start = 0
         while start < len(tokens) or not items:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from tokenizers import AddedToken, Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from ppernie.data.tokenizers.files import CONFIG_FILE, SPECIAL_TOKENS, VOCAB_FILE, read_lowercase, read_vocab
 from ppernie.errors import UserError
 
 # Loader workers are forked, and a pool of Rust threads does not survive a fork.
@@ -18,10 +19,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Truncate = Literal["longest_first", "first", "second"]
 
-VOCAB_FILE = "vocab.txt"
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
-MAX_VOCAB_LINES = 1_000_000
 MAX_WORD_CHARACTERS = 100
 
 # What PaddleNLP calls a Chinese character, and the characters it calls symbols beside the Unicode class S.
@@ -90,13 +87,13 @@ class ErnieTokenizer:
     @classmethod
     def from_vocab(cls, path: str | Path, *, lowercase: bool = True) -> ErnieTokenizer:
         """Reads a file of one token a line, or of "token<TAB>id" lines; `UserError` if it is not sound."""
-        return cls(_read_vocab(Path(path)), lowercase=lowercase)
+        return cls(read_vocab(Path(path)), lowercase=lowercase)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> ErnieTokenizer:
         """Reads `vocab.txt` and, if it is there, `tokenizer_config.json`, as saved here or by PaddleNLP."""
         config = Path(folder) / CONFIG_FILE
-        lowercase = _read_lowercase(config) if config.exists() else True
+        lowercase = read_lowercase(config) if config.exists() else True
         return cls.from_vocab(Path(folder) / VOCAB_FILE, lowercase=lowercase)
 
     def save(self, folder: str | Path) -> None:
@@ -239,72 +236,3 @@ def _sides(texts: Sequence[str]) -> list[tuple[str, str]]:
 def _without_surrogates(text: str) -> str:
     """Replaces what a Rust string cannot hold by U+FFFD, which is dropped too and keeps the offsets."""
     return UNPAIRED_SURROGATE.sub("\ufffd", text)
-
-
-def _read_vocab(path: Path) -> list[str]:
-    tokens: dict[int, str] = {}
-    with_ids = False
-    for line, text in _lines(path):
-        where = f"{path}, line {line}"
-        token, tab, index = text.rpartition("\t")
-        if line == 1:
-            with_ids = bool(tab)
-        if with_ids != bool(tab):
-            raise UserError(f"{where}: every line or none must have a tab and an id, as line 1")
-        if not tab:
-            token, index = text, str(line - 1)
-        if not token:
-            raise UserError(f"{where}: there is no token: delete the line, or restore the file")
-        if not re.fullmatch("[0-9]{1,7}", index):
-            raise UserError(f"{where}: {index[:20]!r} is not an id: it must be a whole number, 0 or more")
-        if int(index) in tokens:
-            raise UserError(f"{where}: id {index} is taken already, by {tokens[int(index)]!r}")
-        tokens[int(index)] = token
-    if missing := set(range(len(tokens))) - tokens.keys():
-        raise UserError(f"{path}: no line has id {min(missing)}, and ids must run from 0 without a gap")
-    ordered = [tokens[index] for index in range(len(tokens))]
-    for token in SPECIAL_TOKENS.values():
-        if ordered.count(token) != 1:
-            raise UserError(f"{path}: the vocabulary must hold {token} once, and holds it {ordered.count(token)} times")
-    return ordered
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1; only a line feed ends one, since a token may be any other character."""
-    line = 0
-    try:
-        with path.open("rb") as file:
-            for line, raw in enumerate(file, 1):
-                if line > MAX_VOCAB_LINES:
-                    raise UserError(f"{path}: more than {MAX_VOCAB_LINES:,} lines, this is no vocabulary")
-                yield line, raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise UserError(f"cannot read the vocabulary {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {line}: not UTF-8: save the file in that encoding") from error
-    if line == 0:
-        raise UserError(f"{path}: the vocabulary is empty")
-
-
-def _read_lowercase(path: Path) -> bool:
-    """`do_lower_case` of a tokenizer's configuration, once all that is not supported is ruled out."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a JSON object")
-    if config.get("tokenizer_class", "ErnieTokenizer") not in ("ErnieTokenizer", "BertTokenizer"):
-        raise UserError(f"{path}: tokenizer_class {config['tokenizer_class']!r} is not supported: ErnieTokenizer is")
-    for name, token in SPECIAL_TOKENS.items():
-        given = config.get(name, token)
-        if (given["content"] if isinstance(given, dict) else given) != token:
-            raise UserError(f"{path}: {name} is {given!r}: only {token} is supported")
-    added = config.get("added_tokens_decoder") or {}
-    added = {entry["content"] if isinstance(entry, dict) else entry for entry in added.values()}
-    if extra := sorted({*added, *(config.get("additional_special_tokens") or [])} - set(SPECIAL_TOKENS.values())):
-        raise UserError(f"{path}: added tokens are not supported: put {', '.join(extra)} into {VOCAB_FILE}")
-    lowercase = config.get("do_lower_case", True)
-    if not isinstance(lowercase, bool):
-        raise UserError(f"{path}: do_lower_case must be true or false, not {lowercase!r}")
-    return lowercase
