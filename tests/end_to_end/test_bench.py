@@ -1,0 +1,49 @@
+"""The benchmarks print their tables; how fast things are is no matter of tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ppernie.cli.main import main
+
+pytestmark = pytest.mark.slow
+
+
+def rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_train(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    assert main(["bench", "train", "--sizes", "4x312", "--rounds", "2"]) == 0
+    header, _, *sides = rows(capsys)
+    assert [side[1] for side in sides] == ["ppernie", "PaddleNLP", "Hugging Face"]
+    ratio = header.index("time ratio")
+    assert float(sides[0][ratio]) > 0 and sides[1][ratio] == "1.00"
+
+
+def test_infer(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    assert main(["bench", "infer", "--sizes", "4x312", "--batches", "1", "--rounds", "2"]) == 0
+    header, _, *sides = rows(capsys)
+    assert {"PaddleNLP eager", "ONNX Runtime fp32", "ppernie fp32"} <= {side[2] for side in sides}
+    difference = {side[2]: side[header.index("difference")] for side in sides}
+    assert float(difference["ONNX Runtime fp32"]) < 1e-4
+
+
+def test_tokenize(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    text = tmp_path / "text.txt"
+    novel = (shared_data / "classical_novels_zh" / "红楼梦.txt").read_text(encoding="utf-8")
+    text.write_text("\n".join(line for line in novel.splitlines() if line.strip()), encoding="utf-8")
+    vocabulary = str(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt")
+    assert main(["bench", "tokenize", "--vocab", vocabulary, "--text", str(text), "--rounds", "1"]) == 0
+    assert len(rows(capsys)) > 3
+
+
+def test_unknown_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "train", "--sizes", "3x3"]) == 2
+    assert "4x312" in capsys.readouterr().err
