@@ -16,6 +16,8 @@ from ppernie.engine.output_folder import OutputFolder
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
 
+logger = logging.getLogger("ppernie")
+
 
 def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     """Trains and returns the content of ``train_results.json``.
@@ -31,8 +33,15 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     log_to_console()
     from ppernie.device import use_device
     from ppernie.engine.precision import check_precision
+    from ppernie.nn import kernels
 
-    check_precision(config.AMP, use_device(config.Global.device, config.Global.threads))
+    device = use_device(config.Global.device, config.Global.threads)
+    check_precision(config.AMP, device)
+    if device == "cpu" and kernels.library() is None:
+        logger.warning(
+            "The CPU kernels are not compiled, so training takes about twice as long; "
+            "pip install with a C compiler compiles them"
+        )
     # Everything that can be wrong with the data is found before the output folder is touched.
     parts = assemble(config)
     folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None)
