@@ -1,6 +1,6 @@
 """Words and their kinds, from the dictionary that jieba installs.
 
-The dictionary holds 349,046 Chinese words with frequency and part of speech. The kind of a word is a coarse form of
+The dictionary holds 349,046 entries, Chinese words with frequency and part of speech. The kind of a word is a coarse form of
 its part of speech; the split is by word, so no word of one part occurs in another.
 """
 
