@@ -1,12 +1,13 @@
 """Words and their kinds, from the dictionary that jieba installs.
 
-The dictionary holds 349,046 entries, Chinese words with frequency and part of speech. The kind of a word is a coarse form of
-its part of speech; the split is by word, so no word of one part occurs in another.
+The dictionary holds 349,046 entries: Chinese words with frequency and part of speech. The kind of a word is a coarse
+form of its part of speech; the split is by word, so no word of one part occurs in another.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,10 @@ def kind_of(tag: str) -> str:
 
 
 def _dictionary() -> Iterator[tuple[str, str]]:
-    import jieba
+    with warnings.catch_warnings():
+        # Importing jieba warns of setuptools' plans.
+        warnings.simplefilter("ignore")
+        import jieba
 
     with jieba.get_module_res("dict.txt") as file:
         for line in file.read().decode("utf-8").splitlines():

@@ -157,7 +157,9 @@ class Trainer:
         """One update; its record, or None where it was dropped."""
         step, section = self.state.step, self.config.Optimizer
         paddle.seed(int(np.random.SeedSequence((self.config.Global.seed, step)).generate_state(1)[0]) >> 1)
-        loss, norm = self._backward(micro_batches)
+        # The loss scale may change before the gradients are scaled back.
+        scale = self.precision.scale
+        loss, norm = self._backward(micro_batches, scale)
         if self.precision.overflowed(norm):
             recorder.event("Scale", step + 1, f"overflow; loss scale is now {self.precision.scale:g}")
             self.optimizer.clear_grad()
@@ -169,7 +171,7 @@ class Trainer:
             self._fault(verdict, reason, recorder)
             return None
         clip = section.clip_norm
-        factor = (min(1.0, clip / norm) if clip and norm else 1.0) / self.precision.scale
+        factor = (min(1.0, clip / norm) if clip and norm else 1.0) / scale
         if factor != 1.0:
             scale_gradients(self.optimizer.parameters.values(), factor)
         rate = learning_rate(section.schedule, section.learning_rate, step, self.total)
@@ -178,9 +180,10 @@ class Trainer:
         self.state.step, self.state.faults = step + 1, 0
         return {"lr": rate, "loss": loss, "grad_norm": norm}
 
-    def _backward(self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]]) -> tuple[float, float]:
-        """Gradients of the mean loss over all labelled units of the update; (loss, gradient norm)."""
-        scale = self.precision.scale
+    def _backward(
+        self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], scale: float
+    ) -> tuple[float, float]:
+        """Gradients of ``scale`` times the mean loss over the update's labelled units; (loss, gradient norm)."""
         weight = max(sum(counts.weight for _, counts in micro_batches), 1.0)
         total = 0.0
         for batch, _ in micro_batches:
