@@ -5,6 +5,7 @@ Nothing about a position is hidden in an iterator: (epoch, number) says it all, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,7 +75,7 @@ class TrainingBatches:
 
         # Paddle's annotations know neither data sets by protocol nor entries that are whole batches.
         whole: Any = {"dataset": _EpochBatches(self, epoch, start), "batch_size": None, "collate_fn": _unchanged}
-        for batch in DataLoader(**whole, num_workers=self.workers):
+        for batch in DataLoader(**whole, num_workers=self.workers, worker_init_fn=_leave_process_group):
             yield batch, Counts(*batch.pop("counts").tolist())
 
     def make(self, indices: np.ndarray, epoch: int) -> Batch:
@@ -98,6 +99,11 @@ class _EpochBatches:
 
     def __getitem__(self, number: int) -> Batch:
         return self.batches.make(self.plan[number], self.epoch)
+
+
+def _leave_process_group(worker: int) -> None:
+    """A signal to the run's process group, from a terminal or a scheduler, is for the run alone to handle."""
+    os.setpgrp()
 
 
 def _unchanged(batch: Any) -> Any:

@@ -56,12 +56,13 @@ def test_a_run_survives_fifty_kills(small_training: Callable[[str, int], Any]) -
 
 
 def test_an_interrupted_run_saves_says_so_and_goes_on(small_training: Callable[[str, int], Any]) -> None:
-    """Ctrl-C reaches the loader's workers too; a scheduler's SIGTERM the process alone."""
+    """A terminal's Ctrl-C goes to the whole process group; a scheduler's SIGTERM to that or to the process alone."""
     whole, interrupted = small_training("whole", 60), small_training("interrupted", 60)
     whole.finish()
     for number, send, place in (
         (signal.SIGINT, os.killpg, "[Epoch 1/4][Iter 5/16]"),
         (signal.SIGTERM, os.kill, "[Epoch 2/4][Iter 8/16]"),
+        (signal.SIGTERM, os.killpg, "[Epoch 3/4][Iter 3/16]"),
     ):
         process = interrupted.start("--resume", "auto", "-o", "Data.workers=1")
         wait_for(process, place)
