@@ -16,21 +16,20 @@ from statistics import median
 import numpy as np
 
 from ppernie.bench.infer_side import SIDES
-from ppernie.bench.side import Side
+from ppernie.bench.side import PAUSE_SECONDS, Side
+from ppernie.bench.sizes import variant_of
 from ppernie.bench.table import render
 from ppernie.errors import UserError
 
-VARIANTS = {"4x312": "ernie-3.0-nano-zh", "12x768": "ernie-3.0-base-zh"}
 RATIOS = {"to PaddleNLP": "PaddleNLP eager", "to ORT": "ONNX Runtime fp32", "to own fp32": "ppernie fp32"}
 _MODULE = "ppernie.bench.infer_side"
-_PAUSE = 0.3  # Paddle's threads spin for 0.2 s after their work
 
 
 def benchmark(sizes: Sequence[str], batches: Sequence[int], rounds: int, threads: int) -> str:
     """Measures and returns a table; ratios are medians over rounds, ``difference`` is to the own fp32 output.
 
     Args:
-        sizes: keys of ``VARIANTS``.
+        sizes: keys of ``ppernie.bench.sizes.VARIANTS``.
         batches: texts in a batch.
         rounds: timed turns of each side.
         threads: of each side.
@@ -38,16 +37,15 @@ def benchmark(sizes: Sequence[str], batches: Sequence[int], rounds: int, threads
     Raises:
         UserError: a size is unknown, or the export failed.
     """
-    if unknown := [size for size in sizes if size not in VARIANTS]:
-        raise UserError(f"unknown size '{unknown[0]}': known: {', '.join(VARIANTS)}")
+    variants = {size: variant_of(size) for size in sizes}
     rows: list[dict[str, object]] = []
-    for size in sizes:
+    for size, variant in variants.items():
         with tempfile.TemporaryDirectory() as scratch:
             folder = str(Path(scratch) / "export")
-            if error := _write(VARIANTS[size], folder, threads):
+            if error := _write(variant, folder, threads):
                 raise UserError(f"the export failed: {error}")
             for batch in batches:
-                rows += _measure(size, folder, batch, rounds, threads)
+                rows += _measure(size, variant, folder, batch, rounds, threads)
     columns = ("model", "batch", "side", "p50 ms", *RATIOS, "peak MB", "difference", "note")
     used = [column for column in columns if any(row.get(column) for row in rows)]
     return render([{column: row.get(column, "") for column in used} for row in rows])
@@ -63,8 +61,8 @@ def _write(variant: str, folder: str, threads: int) -> str | None:
     return None
 
 
-def _measure(size: str, folder: str, batch: int, rounds: int, threads: int) -> list[dict[str, object]]:
-    sides = {name: Side(_MODULE, [name, VARIANTS[size], folder, str(batch)], threads) for name in SIDES}
+def _measure(size: str, variant: str, folder: str, batch: int, rounds: int, threads: int) -> list[dict[str, object]]:
+    sides = {name: Side(_MODULE, [name, variant, folder, str(batch)], threads) for name in SIDES}
     seconds: dict[str, list[float]] = {name: [] for name in SIDES}
     last: dict[str, dict[str, object]] = {}
     try:
@@ -73,7 +71,7 @@ def _measure(size: str, folder: str, batch: int, rounds: int, threads: int) -> l
                 last[name] = side.ask()
                 if turn and not side.error:  # the first turn compiles kernels
                     seconds[name].append(last[name]["seconds"])  # type: ignore[arg-type]
-                time.sleep(_PAUSE)
+                time.sleep(PAUSE_SECONDS)
     finally:
         for side in sides.values():
             side.close()

@@ -28,7 +28,8 @@ def benchmark(sizes: Sequence[str], rounds: int, threads: int) -> str:
         rounds: timed steps for each side, after a few that are not counted.
         threads: threads for each side.
     """
-    rows = [row for size in sizes for row in _measure(size, variant_of(size), rounds, threads)]
+    variants = {size: variant_of(size) for size in sizes}
+    rows = [row for size, variant in variants.items() for row in _measure(size, variant, rounds, threads)]
     columns = ("size", "side", "median ms", "time ratio", "peak MB", "memory ratio", "note")
     used = [column for column in columns if any(column in row for row in rows)]
     return render([{column: row.get(column, "") for column in used} for row in rows])

@@ -27,7 +27,7 @@ logger = logging.getLogger("ppernie")
 
 @dataclass
 class Parts:
-    """What training and evaluation work on; ``train`` is empty where only evaluation is asked for."""
+    """What a run works on; ``eval`` and ``test`` are empty where the config names none."""
 
     task: Task
     train: list[Item]
