@@ -210,7 +210,7 @@ def _tensors(state: Mapping[str, np.ndarray], config: ErnieConfig, layout: Layou
     """Every tensor that ``state``, of ours or foreign, must hold."""
     pooler = architecture not in _POOLER_OPTIONAL or any(".pooler." in name for name in state)
     encoder = [*_ENCODER, *([_TASKS] if config.task_type_vocab_size else []), *([_POOLER] if pooler else [])]
-    our_prefix = "" if architecture == "ErnieModel" else "ernie."
+    our_prefix = "" if architecture == "ErnieModel" else "backbone."
     foreign_prefix = "ernie." if _HEADS[architecture] else ""
     labels = state["classifier.bias"].size if "classifier.bias" in state else 0
     return [

@@ -6,16 +6,19 @@ from ppernie.nn.encoder import Encoder, EncoderLayer
 from ppernie.nn.feed_forward import FeedForward
 from ppernie.nn.layers import Dropout, LayerNorm, Linear, ResidualNorm
 from ppernie.nn.masks import padding_mask
+from ppernie.nn.text_encoder import EncoderNetwork, TextEncoder
 
 __all__ = [
     "Dropout",
     "Encoder",
     "EncoderEmbeddings",
     "EncoderLayer",
+    "EncoderNetwork",
     "FeedForward",
     "LayerNorm",
     "Linear",
     "ResidualNorm",
     "SelfAttention",
+    "TextEncoder",
     "padding_mask",
 ]

@@ -59,7 +59,7 @@ def our_state(architecture: str, pooler: bool = True) -> State:
     shapes |= {f"{name}.weight": shape for name, shape in encoder.items()}
     shapes |= {f"{name}.bias": shape[-1:] for name, shape in encoder.items()}
     if architecture != "ErnieModel":
-        shapes = {f"ernie.{name}": shape for name, shape in shapes.items()}
+        shapes = {f"backbone.{name}": shape for name, shape in shapes.items()}
     if architecture in LABELS:
         shapes |= {
             "classifier.weight": (12, LABELS[architecture]),
@@ -207,9 +207,9 @@ def test_encoder_out_of_a_pretraining_checkpoint(layout: Layout) -> None:
     with pytest.raises(UserError, match="cls.predictions.decoder.bias: unknown name"):
         from_foreign(foreign, CONFIG, layout, "ErnieDualEncoder")
 
-    encoder = {name: array for name, array in ours.items() if name.startswith("ernie.")}
+    encoder = {name: array for name, array in ours.items() if name.startswith("backbone.")}
     assert_same(from_foreign(foreign, CONFIG, layout, "ErnieDualEncoder", ignore=("cls.",)), encoder)
-    bare = {name.removeprefix("ernie."): array for name, array in encoder.items()}
+    bare = {name.removeprefix("backbone."): array for name, array in encoder.items()}
     assert_same(from_foreign(foreign, CONFIG, layout, "ErnieModel", ignore=("cls.",)), bare)
 
 

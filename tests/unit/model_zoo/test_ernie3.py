@@ -164,7 +164,7 @@ def test_new_weights() -> None:
     paddle.seed(0)
     model = modeling.ErnieForMaskedLM(config(vocab_size=2000, initializer_range=0.05))
     model.reset_parameters()
-    table = model.ernie.embeddings.word_embeddings.weight.numpy()
+    table = model.backbone.embeddings.word_embeddings.weight.numpy()
     assert table.std() == pytest.approx(0.05, rel=0.02)
     for name, parameter in model.named_parameters():
         values = parameter.numpy()

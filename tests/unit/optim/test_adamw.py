@@ -135,7 +135,7 @@ def test_a_loaded_state_can_be_saved_before_the_next_update(model: Any, make_mod
 
 
 def test_frozen_parameters_stay(model: Any) -> None:
-    frozen = "ernie.embeddings.word_embeddings.weight"
+    frozen = "backbone.embeddings.word_embeddings.weight"
     dict(model.named_parameters())[frozen].stop_gradient = True
     before = weights(model)
     optimizer = AdamW(model, section())

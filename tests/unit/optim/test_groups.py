@@ -6,13 +6,13 @@ from ppernie.errors import UserError
 from ppernie.optim.groups import decays, layer_scales
 
 NAMES = [
-    "ernie.embeddings.word_embeddings.weight",
-    "ernie.embeddings.layer_norm.bias",
-    "ernie.encoder.layers.0.norm1.weight",
-    "ernie.encoder.layers.1.self_attn.qkv_proj.weight",
-    "ernie.encoder.layers.10.feed_forward.linear1.bias",
-    "ernie.encoder.layers.11.feed_forward.linear1.weight",
-    "ernie.pooler.weight",
+    "backbone.embeddings.word_embeddings.weight",
+    "backbone.embeddings.layer_norm.bias",
+    "backbone.encoder.layers.0.norm1.weight",
+    "backbone.encoder.layers.1.self_attn.qkv_proj.weight",
+    "backbone.encoder.layers.10.feed_forward.linear1.bias",
+    "backbone.encoder.layers.11.feed_forward.linear1.weight",
+    "backbone.pooler.weight",
     "classifier.bias",
 ]
 

@@ -1,0 +1,46 @@
+"""Architectures that several families share, as typed fields."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class EncoderConfig(BaseModel):
+    """A text encoder (``ppernie.nn.TextEncoder``); every field is explicit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    vocab_size: int = Field(ge=1, le=10_000_000, description="rows of the word table")
+    hidden_size: int = Field(ge=1, le=65_536, description="width of the encoder")
+    num_hidden_layers: int = Field(ge=1, le=1_024, description="encoder layers")
+    num_attention_heads: int = Field(ge=1, le=1_024, description="heads; divide hidden_size")
+    intermediate_size: int = Field(ge=1, le=1_048_576, description="width inside the feed-forward network")
+    hidden_act: Literal["gelu", "relu"] = Field(description="activation of the feed-forward network")
+    hidden_dropout_prob: float = Field(ge=0, lt=1, description="dropout of embeddings and layer outputs")
+    attention_probs_dropout_prob: float = Field(ge=0, lt=1, description="dropout of attention weights")
+    classifier_dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="dropout before the head; hidden_dropout_prob where null"
+    )
+    max_position_embeddings: int = Field(ge=1, le=1_048_576, description="longest input in tokens")
+    type_vocab_size: int = Field(ge=1, le=1_024, description="number of segment types")
+    task_type_vocab_size: int = Field(ge=0, le=1_024, description="number of task types; 0: no task table")
+    initializer_range: float = Field(gt=0, description="standard deviation of new weights")
+    layer_norm_eps: float = Field(gt=0, description="epsilon of layer norms; released weights use 1e-12")
+    pad_token_id: int = Field(ge=0, description="id of the padding token")
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> EncoderConfig:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id {self.pad_token_id} lies outside the vocabulary of {self.vocab_size}")
+        return self
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before a task head."""
+        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
