@@ -1,22 +1,22 @@
 """Names used in configs, and what they stand for.
 
 ``ppernie`` imports no model family: a family is a package under ``model_zoo`` that is found by its name. Its
-``__init__`` declares ``config_class`` (a pydantic model) and ``architectures`` (class names in its ``modeling``
-module, each with the tasks that it serves); its ``zoo.yaml`` lists the released variants.
+``__init__`` declares ``architectures`` (class names in its ``modeling`` module, each with the tasks that it serves)
+and, where it has sizes of its own, ``config_class`` (a pydantic model of them); its ``convert`` knows the checkpoints
+of other libraries (``ppernie.zoo.sources``), and its ``zoo.yaml`` the released variants (``ppernie.zoo.manifest``).
 """
 
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib
 import importlib.resources
+import importlib.util
 import pkgutil
 from collections.abc import Iterable
+from importlib.resources.abc import Traversable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from ppernie.errors import UserError
 
@@ -72,6 +72,23 @@ def _family(name: str) -> ModuleType:
     return importlib.import_module(f"{_ZOO}.{name}")
 
 
+def family_files(name: str) -> Traversable:
+    """The family's folder, with its ``zoo.yaml`` and its model card."""
+    return importlib.resources.files(_family(name))
+
+
+def family_config(name: str) -> type[BaseModel] | None:
+    """The pydantic model of the family's architectures; None where nothing is known of them."""
+    return getattr(_family(name), "config_class", None)
+
+
+def family_convert(name: str) -> ModuleType | None:
+    """The family's ``convert`` module; None where it has none."""
+    if importlib.util.find_spec(f"{_family(name).__name__}.convert") is None:
+        return None
+    return importlib.import_module(f"{_ZOO}.{name}.convert")
+
+
 def arch_names() -> list[str]:
     """Names for ``Arch.name``: ``family/Class``."""
     return [f"{family}/{arch}" for family in families() for arch in _family(family).architectures]
@@ -91,8 +108,21 @@ def arch_config(name: str) -> type[BaseModel]:
 
 def arch_class(name: str) -> Any:
     """The network's class; imports paddle."""
-    family, arch = _split(name)
-    return getattr(importlib.import_module(f"{_ZOO}.{family}.modeling"), arch)
+    return network_class(*_split(name))
+
+
+def network_class(family: str, name: str) -> Any:
+    """A class of the family's ``modeling``, with a head or without; imports paddle."""
+    return getattr(importlib.import_module(f"{_ZOO}.{family}.modeling"), name)
+
+
+def task_arch(family: str, task: str) -> str:
+    """The family's class that serves a task. Raises UserError where none does."""
+    architectures = _family(family).architectures
+    served = {task: arch for arch, tasks in architectures.items() for task in tasks}
+    if task not in served:
+        raise _unknown(f"head of {family}", task, served)
+    return served[task]
 
 
 def arch_tasks(name: str) -> tuple[str, ...]:
@@ -102,12 +132,8 @@ def arch_tasks(name: str) -> tuple[str, ...]:
 
 
 def arch_variants(name: str) -> dict[str, dict[str, Any]]:
-    """Architecture fields of the family's released variants, by name."""
-    return {variant: entry["architecture"] for variant, entry in zoo(_split(name)[0]).items()}
+    """Architecture fields of the released variants, of any family, that the architecture's network holds, by name."""
+    from ppernie.zoo import manifest  # it imports this module
 
-
-@functools.cache
-def zoo(family: str) -> dict[str, dict[str, Any]]:
-    """The family's ``zoo.yaml``."""
-    text = importlib.resources.files(f"{_ZOO}.{family}").joinpath("zoo.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    family, _ = _split(name)
+    return {variant: entry.architecture for variant, entry in manifest.variants().items() if entry.network == family}

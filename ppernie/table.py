@@ -13,7 +13,7 @@ def render(rows: Sequence[dict[str, object]]) -> str:
     header = list(rows[0])
     cells = [[str(row[key]) for key in header] for row in rows]
     widths = [max(map(_width, column)) for column in zip(header, *cells, strict=True)]
-    right = [all(_is_number(row[index]) for row in cells) for index in range(len(header))]
+    right = [all(_is_number(row[index]) for row in cells if row[index]) for index in range(len(header))]
     rule = ["-" * (width - 1) + ":" if ends else "-" * width for width, ends in zip(widths, right, strict=True)]
     return "\n".join(_line(line, widths, right) for line in (header, rule, *cells))
 
@@ -31,7 +31,7 @@ def _width(cell: str) -> int:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        float(cell.replace(",", ""))
     except ValueError:
         return False
     return True
