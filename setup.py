@@ -18,6 +18,8 @@ LIBRARY = [
     "aistudio-sdk<0.3",
     "datasets<4",
     "decorator",
+    "filelock",
+    "httpx",
     "jieba",
     "numpy<2",
     "pandas<3",
@@ -26,6 +28,7 @@ LIBRARY = [
     "PyYAML",
     "safetensors",
     "scikit-learn",
+    "sentencepiece",
     "tokenizers",
     "tqdm",
 ]
