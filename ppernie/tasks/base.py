@@ -19,9 +19,8 @@ from ppernie.errors import UserError
 
 if TYPE_CHECKING:
     import paddle
-    from tokenizers import Encoding
 
-    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.data.tokenizers import Encoding, Tokenizer
 
 Example = dict[str, Any]
 Features = dict[str, Any]
@@ -79,7 +78,7 @@ class Task(ABC):
         """The inputs that hold token ids."""
         return tuple(name for name in self.input_names if name.endswith("input_ids"))
 
-    def __init__(self, options: Any, tokenizer: ErnieTokenizer, max_length: int) -> None:
+    def __init__(self, options: Any, tokenizer: Tokenizer, max_length: int) -> None:
         self.options = options
         self.tokenizer = tokenizer
         self.max_length = max_length

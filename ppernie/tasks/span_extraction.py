@@ -14,7 +14,8 @@ from ppernie.tasks.metrics.spans import SpanScore
 
 if TYPE_CHECKING:
     import paddle
-    from tokenizers import Encoding
+
+    from ppernie.data.tokenizers import Encoding
 
 
 class Options(TaskOptions):

@@ -27,7 +27,8 @@ from ppernie.tasks.metrics.entities import EntityScore, entities_of
 
 if TYPE_CHECKING:
     import paddle
-    from tokenizers import Encoding
+
+    from ppernie.data.tokenizers import Encoding
 
 
 class Options(TaskOptions):

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from tokenizers import AddedToken, Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+import tokenizers
+from tokenizers import (
+    AddedToken,
+    Encoding,
+    Regex,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
-from ppernie.data.tokenizers.files import CONFIG_FILE, SPECIAL_TOKENS, VOCAB_FILE, read_lowercase, read_vocab
+from ppernie.data.tokenizers.base import Tokenizer, Truncate, kept_tokens
+from ppernie.data.tokenizers.files import (
+    CONFIG_FILE,
+    SPECIAL_TOKENS,
+    VOCAB_FILE,
+    read_config,
+    read_vocab,
+    write_config,
+    write_vocab,
+)
 from ppernie.errors import UserError
 
 # Loader workers are forked, and a pool of Rust threads does not survive a fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-Truncate = Literal["longest_first", "first", "second"]
-
 MAX_WORD_CHARACTERS = 100
+# Whose folders hold this tokenizer: weights of ERNIE in Hugging Face's format name BERT's.
+CLASSES = ("ErnieTokenizer", "ErnieGramTokenizer", "BertTokenizer", "BertTokenizerFast")
 
 # What PaddleNLP calls a Chinese character, and the characters it calls symbols beside the Unicode class S.
 CHINESE = "3400-4DBF 4E00-9FFF F900-FAFF 20000-2A6DF 2A700-2CEAF 2F800-2FA1F"
@@ -47,7 +64,16 @@ ALONE = rf"\p{{P}}\p{{S}}{_code_points(EXTRA_SYMBOLS)}{_code_points(CHINESE)}"
 WORD = Regex(rf"[{ALONE}]|[^\p{{Z}}\t\n\r{ALONE}]+")
 
 
-class ErnieTokenizer:
+def shadowed_name(token: str, index: int) -> str:
+    """What the Rust library calls an id whose token occurs again later, so that it is never produced.
+
+    Every id needs a name, since others take the number of names for the number of ids. No text contains this
+    one: words hold no space.
+    """
+    return f"{token} {index}"
+
+
+class ErnieTokenizer(Tokenizer):
     """Text to ids, equal to those of `paddlenlp.transformers.ErnieTokenizer.from_pretrained` on Python 3.11.
 
     Control, private and unassigned characters are dropped; Chinese characters, punctuation and symbols stand
@@ -65,14 +91,13 @@ class ErnieTokenizer:
     """
 
     def __init__(self, tokens: Sequence[str], *, lowercase: bool = True) -> None:
-        self.lowercase = lowercase
-        self.vocab = {token: index for index, token in enumerate(tokens)}
-        self._tokens = list(tokens)
-        self.unk_id, self.sep_id, self.pad_id, self.cls_id, self.mask_id = map(
-            self.vocab.__getitem__, SPECIAL_TOKENS.values()
-        )
-        model = models.WordPiece(self.vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARACTERS)
-        self._tokenizer = Tokenizer(model)
+        super().__init__(tokens, lowercase=lowercase)
+        names = {
+            token if self.vocab[token] == index else shadowed_name(token, index): index
+            for index, token in enumerate(tokens)
+        }
+        model = models.WordPiece(names, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARACTERS)
+        self._tokenizer = tokenizers.Tokenizer(model)
         steps: list[normalizers.Normalizer] = [normalizers.Replace(DROPPED, "")]
         if lowercase:
             steps += [normalizers.Lowercase(), normalizers.NFD(), normalizers.Replace(ACCENT, "")]
@@ -80,6 +105,7 @@ class ErnieTokenizer:
         self._tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD, "removed", invert=True)
         sep, cls = ("[SEP]", self.sep_id), ("[CLS]", self.cls_id)
         self._tokenizer.post_processor = processors.BertProcessing(sep, cls)
+        self._tokenizer.decoder = decoders.WordPiece(cleanup=False)
         self._tokenizer.add_special_tokens(
             [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS.values()]
         )
@@ -92,37 +118,25 @@ class ErnieTokenizer:
     @classmethod
     def from_folder(cls, folder: str | Path) -> ErnieTokenizer:
         """Reads `vocab.txt` and, if it is there, `tokenizer_config.json`, as saved here or by PaddleNLP."""
-        config = Path(folder) / CONFIG_FILE
-        lowercase = read_lowercase(config) if config.exists() else True
-        return cls.from_vocab(Path(folder) / VOCAB_FILE, lowercase=lowercase)
+        path = Path(folder) / CONFIG_FILE
+        config = read_config(path)
+        if config.kind not in CLASSES:
+            raise UserError(f"{path}: tokenizer_class {config.kind!r} is not supported: {', '.join(CLASSES)} are")
+        return cls.from_vocab(Path(folder) / VOCAB_FILE, lowercase=config.lowercase)
 
     def save(self, folder: str | Path) -> None:
         """Writes `vocab.txt` and `tokenizer_config.json`, which PaddleNLP's `from_pretrained` reads too."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"tokenizer_class": "ErnieTokenizer", "do_lower_case": self.lowercase, **SPECIAL_TOKENS}
-        lines = "".join(f"{token}\n" for token in self._tokens)
-        (folder / VOCAB_FILE).write_text(lines, encoding="utf-8", newline="\n")
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_vocab(folder / VOCAB_FILE, self.tokens)
+        write_config(folder / CONFIG_FILE, "ErnieTokenizer", self.lowercase)
 
-    @property
-    def vocab_size(self) -> int:
-        """The highest id + 1."""
-        return len(self._tokens)
+    def to_json(self) -> str:
+        """The tokenizer in the form of the Rust library, the content of a `tokenizer.json`."""
+        return self._tokenizer.to_str()
 
-    def token_to_id(self, token: str) -> int:
-        """The token's id; that of [UNK] for a token outside the vocabulary."""
-        return self.vocab.get(token, self.unk_id)
-
-    def id_to_token(self, index: int) -> str:
-        """The token of an id in [0, vocab_size)."""
-        return self._tokens[index]
-
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Tokens joined by spaces, pieces of a word joined without."""
-        special = set(SPECIAL_TOKENS.values()) if skip_special_tokens else set()
-        tokens = (self._tokens[index] for index in ids)
-        return " ".join(token for token in tokens if token not in special).replace(" ##", "")
+    def _join_tokens(self, tokens: list[str]) -> str:
+        return " ".join(tokens).replace(" ##", "")
 
     def encode(
         self,
@@ -133,12 +147,6 @@ class ErnieTokenizer:
         truncate: Truncate = "longest_first",
         stride: int = 0,
     ) -> Encoding:
-        """Encodes as [CLS] text [SEP] or [CLS] text [SEP] pair [SEP]; type ids are 0, and 1 for the pair.
-
-        More than `max_length` ids are cut, of the text that `truncate` names. The windows cut off are in
-        `.overflowing`, neighbours sharing `stride` tokens; a pair cut `longest_first` has no such windows.
-        Raises `UserError` where `max_length` leaves no room.
-        """
         texts = (text,) if pair is None else (text, pair)
         encodings = [self._cut(*side) for side in _sides(texts)]
         return self._join(texts, encodings, max_length, truncate, stride)
@@ -151,7 +159,6 @@ class ErnieTokenizer:
         truncate: Truncate = "longest_first",
         stride: int = 0,
     ) -> list[Encoding]:
-        """`encode` of every text or (text, pair)."""
         batch = [(item,) if isinstance(item, str) else item for item in items]
         sides = [side for texts in batch for side in _sides(texts)]
         try:
@@ -161,11 +168,6 @@ class ErnieTokenizer:
         return [self._join(texts, [next(encodings) for _ in texts], max_length, truncate, stride) for texts in batch]
 
     def encode_words(self, words: Sequence[str], *, max_length: int | None = None) -> Encoding:
-        """Encodes words (or characters) cut beforehand; `.word_ids` are indices into `words`.
-
-        A word without a token (a space, a control character) takes no id and leaves a gap in `.word_ids`.
-        Offsets count characters within each word.
-        """
         try:
             encoding = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
         except TypeError:
@@ -192,27 +194,12 @@ class ErnieTokenizer:
         """Cuts one or two encodings down to `max_length` and adds the special tokens."""
         if max_length is None:
             return self._tokenizer.post_process(*encodings)
-        lengths = [len(encoding) for encoding in encodings]
-        room = max_length - 1 - len(lengths)
-        excess = sum(lengths) - room
-        if room < len(lengths):
-            raise UserError(f"max_length {max_length} leaves no room beside the special tokens: raise it")
-        if excess <= 0:
-            return self._tokenizer.post_process(*encodings)
-        if len(lengths) == 2 and truncate == "longest_first":
-            if stride:
-                raise UserError("a pair cut longest_first has no windows: cut one text, or set stride to 0")
-            first = min(lengths[0], max(room - room // 2, room - lengths[1]))
-            heads = map(self._head, texts, encodings, (first, room - first))
-            return self._tokenizer.post_process(*heads)
-        side = {"longest_first": 0, "first": 0, "second": -1}[truncate]
-        kept = lengths[side] - excess
-        if kept <= stride:
-            raise UserError(
-                f"max_length {max_length} leaves {max(kept, 0)} tokens of the text to be cut, and that must be "
-                f"more than the stride {stride}: raise max_length, lower stride or cut the other text"
-            )
-        encodings[side].truncate(kept, stride)
+        kept = kept_tokens([len(encoding) for encoding in encodings], max_length, truncate, stride)
+        if len(encodings) == 2 and truncate == "longest_first":
+            encodings = list(map(self._head, texts, encodings, kept))
+        else:
+            for encoding, length in zip(encodings, kept, strict=True):
+                encoding.truncate(length, stride)
         return self._tokenizer.post_process(*encodings)
 
     def _head(self, text: str, encoding: Encoding, kept: int) -> Encoding:

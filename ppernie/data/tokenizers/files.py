@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ppernie.errors import UserError
 
@@ -13,6 +15,8 @@ VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 MAX_VOCAB_LINES = 1_000_000
+MAX_VOCAB_BYTES = 64 * 2**20
+MAX_CONFIG_BYTES = 16 * 2**20
 
 
 def read_vocab(path: Path) -> list[str]:
@@ -44,42 +48,92 @@ def read_vocab(path: Path) -> list[str]:
     return ordered
 
 
+def write_vocab(path: Path, tokens: Sequence[str]) -> None:
+    """One token a line, in the order of ids."""
+    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8", newline="\n")
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines with their numbers from 1; only a line feed ends one, since a token may be any other character."""
     line = 0
+    raw = read_bytes(path, MAX_VOCAB_BYTES)
+    if not raw:
+        raise UserError(f"{path}: the vocabulary is empty")
+    if raw.count(b"\n") > MAX_VOCAB_LINES:
+        raise UserError(f"{path}: more than {MAX_VOCAB_LINES:,} lines, this is no vocabulary")
     try:
-        with path.open("rb") as file:
-            for line, raw in enumerate(file, 1):
-                if line > MAX_VOCAB_LINES:
-                    raise UserError(f"{path}: more than {MAX_VOCAB_LINES:,} lines, this is no vocabulary")
-                yield line, raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise UserError(f"cannot read the vocabulary {path}: {error.strerror}") from error
+        for line, text in enumerate(raw.removesuffix(b"\n").split(b"\n"), 1):
+            yield line, text.decode("utf-8").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}, line {line}: not UTF-8: save the file in that encoding") from error
-    if line == 0:
-        raise UserError(f"{path}: the vocabulary is empty")
 
 
-def read_lowercase(path: Path) -> bool:
-    """`do_lower_case` of a tokenizer's configuration, once all that is not supported is ruled out."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The class that a `tokenizer_config.json` names, and whether it lower-cases the text."""
+
+    kind: str = "ErnieTokenizer"
+    lowercase: bool = True
+
+
+def read_config(path: Path) -> TokenizerConfig:
+    """Reads `tokenizer_config.json`, which may be absent; a UserError names what in it is not supported."""
+    if not path.exists():
+        return TokenizerConfig()
+    config = read_json(path, MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise UserError(f"{path}: expected a JSON object")
-    if config.get("tokenizer_class", "ErnieTokenizer") not in ("ErnieTokenizer", "BertTokenizer"):
-        raise UserError(f"{path}: tokenizer_class {config['tokenizer_class']!r} is not supported: ErnieTokenizer is")
+    kind = config.get("tokenizer_class", TokenizerConfig.kind)
+    if not isinstance(kind, str):
+        raise UserError(f"{path}: tokenizer_class must be a name, not {kind!r}")
     for name, token in SPECIAL_TOKENS.items():
         given = config.get(name, token)
-        if (given["content"] if isinstance(given, dict) else given) != token:
+        if (given.get("content") if isinstance(given, dict) else given) != token:
             raise UserError(f"{path}: {name} is {given!r}: only {token} is supported")
-    added = config.get("added_tokens_decoder") or {}
-    added = {entry["content"] if isinstance(entry, dict) else entry for entry in added.values()}
-    if extra := sorted({*added, *(config.get("additional_special_tokens") or [])} - set(SPECIAL_TOKENS.values())):
+    if extra := sorted(_added_tokens(config, path) - set(SPECIAL_TOKENS.values())):
         raise UserError(f"{path}: added tokens are not supported: put {', '.join(extra)} into {VOCAB_FILE}")
     lowercase = config.get("do_lower_case", True)
     if not isinstance(lowercase, bool):
         raise UserError(f"{path}: do_lower_case must be true or false, not {lowercase!r}")
-    return lowercase
+    if config.get("strip_accents") not in (None, lowercase):
+        raise UserError(
+            f"{path}: strip_accents is {config['strip_accents']!r}: only that of do_lower_case is supported"
+        )
+    if config.get("tokenize_chinese_chars", True) is not True:
+        raise UserError(f"{path}: tokenize_chinese_chars must be true: Chinese characters always stand alone")
+    return TokenizerConfig(kind, lowercase)
+
+
+def _added_tokens(config: dict[str, Any], path: Path) -> set[str]:
+    added = config.get("added_tokens_decoder") or {}
+    special = config.get("additional_special_tokens") or []
+    if not isinstance(added, dict) or not isinstance(special, list):
+        raise UserError(f"{path}: the added tokens are neither a JSON object nor a list")
+    entries = [*added.values(), *special]
+    return {str(entry.get("content") if isinstance(entry, dict) else entry) for entry in entries}
+
+
+def write_config(path: Path, kind: str, lowercase: bool, **more: Any) -> None:
+    """Writes `tokenizer_config.json` for the class `kind`."""
+    config = {"tokenizer_class": kind, "do_lower_case": lowercase, **SPECIAL_TOKENS, **more}
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, max_bytes: int) -> Any:
+    """A JSON document; UserError where it is broken, or longer or deeper than such a file is."""
+    try:
+        return json.loads(read_bytes(path, max_bytes))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {path}: broken JSON: {error}") from error
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """A whole file, whose size is looked at before memory is taken."""
+    try:
+        if (size := path.stat().st_size) > max_bytes:
+            raise UserError(
+                f"{path}: {size:,} bytes, and such a file has no more than {max_bytes:,}: it is another one"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; restore the file") from error

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import random
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +15,6 @@ pytestmark = pytest.mark.skipif(
     unicodedata.unidata_version != "14.0.0",
     reason="PaddleNLP's ids depend on Python's Unicode; the reference is 3.11",
 )
-HARD_LINES = [
-    line["text"] for line in json.loads(Path(__file__).with_name("golden.json").read_text(encoding="ascii"))["lines"]
-]
-# Folder of the data -> sentences drawn from it.
-SOURCES = {
-    "fewclue": 2500,
-    "drcd": 1500,
-    "cmrc2018": 1000,
-    "laws_zh": 800,
-    "classical_novels_zh": 1500,
-    "chinese_poetry": 800,
-    "english_text": 1500,
-    "ernie_repo_samples": 2000,
-}
-SUFFIXES = (".json", ".jsonl", ".txt", ".tsv")
-
-
-def strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from strings(item)
-
-
-def file_strings(path: Path) -> Iterator[str]:
-    """Strings of a JSON document, of JSON lines, or the lines of a text."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.split("\n")[:4000]
-    if not path.suffix.startswith(".json"):
-        return iter(lines)
-    try:
-        return strings(json.loads(text))
-    except json.JSONDecodeError:
-        return strings([json.loads(line) for line in lines if line])
-
-
-@pytest.fixture(scope="module")
-def sentences(shared_data: Path) -> list[str]:
-    dice = random.Random(0)
-    drawn: list[str] = []
-    for source, count in SOURCES.items():
-        files = [path for path in sorted((shared_data / source).rglob("*.*")) if path.suffix in SUFFIXES]
-        found = sorted({text[:400] for path in files for text in file_strings(path) if len(text) > 4})
-        drawn += dice.sample(found, min(count, len(found)))
-    assert len(drawn) >= 10_000
-    return drawn
 
 
 def both(vocab: Path, folder: Path, **options: bool) -> tuple[ErnieTokenizer, Any]:
@@ -80,9 +30,11 @@ def normal(text: str) -> str:
 
 
 @pytest.mark.parametrize("name, part", [("ernie3.0_base_zh", 1), ("ernie1.0_zh", 5), ("ernie2.0_en", 5)])
-def test_real_sentences(name: str, part: int, sentences: list[str], shared_data: Path, tmp_path: Path) -> None:
+def test_real_sentences(
+    name: str, part: int, sentences: list[str], hard_lines: list[str], shared_data: Path, tmp_path: Path
+) -> None:
     ours, theirs = both(shared_data / "vocab" / f"{name}_vocab.txt", tmp_path)
-    texts = sentences[::part] + HARD_LINES
+    texts = sentences[::part] + hard_lines
     expected = theirs(texts)["input_ids"]
     encodings = ours.encode_batch(texts)
     assert [text for text, encoding, ids in zip(texts, encodings, expected, strict=True) if encoding.ids != ids] == []
@@ -94,9 +46,9 @@ def test_real_sentences(name: str, part: int, sentences: list[str], shared_data:
                 assert normal(text[start:end]) == piece or (end - start == 1 and piece in normal(text[start:end]))
 
 
-def test_pairs_and_truncation(sentences: list[str], shared_data: Path, tmp_path: Path) -> None:
+def test_pairs_and_truncation(sentences: list[str], hard_lines: list[str], shared_data: Path, tmp_path: Path) -> None:
     ours, theirs = both(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt", tmp_path)
-    texts = sentences[::20] + HARD_LINES
+    texts = sentences[::20] + hard_lines
     pairs = list(zip(texts, reversed(texts), strict=True))
     for max_length in (8, 31, 64):
         expected = theirs(texts, max_length=max_length, truncation=True)
@@ -108,9 +60,9 @@ def test_pairs_and_truncation(sentences: list[str], shared_data: Path, tmp_path:
         assert [encoding.type_ids for encoding in encodings] == expected["token_type_ids"]
 
 
-def test_words(shared_data: Path, tmp_path: Path) -> None:
+def test_words(hard_lines: list[str], shared_data: Path, tmp_path: Path) -> None:
     ours, theirs = both(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt", tmp_path)
-    for line in HARD_LINES:
+    for line in hard_lines:
         for words in (list(line), line.split(" ")):
             if line:
                 assert ours.encode_words(words).ids == theirs(words, is_split_into_words=True)["input_ids"]

@@ -238,7 +238,7 @@ def test_unsound_vocabularies(tmp_path: Path, lines: list[str], message: str) ->
 
 def test_vocabulary_that_is_no_text_or_too_long_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "vocab.txt"
-    with pytest.raises(UserError, match="cannot read the vocabulary"):
+    with pytest.raises(UserError, match="cannot read .*vocab.txt"):
         ErnieTokenizer.from_vocab(path)
     path.write_bytes("[PAD]\n我\n".encode("gb18030"))
     with pytest.raises(UserError, match="line 2: not UTF-8"):
