@@ -3,7 +3,8 @@
 from model_zoo.ernie3.config import ErnieConfig
 
 config_class = ErnieConfig
-architectures = {
+architectures: dict[str, tuple[str, ...]] = {
+    "ErnieModel": (),
     "ErnieForSequenceClassification": ("sequence_classification", "cross_similarity"),
     "ErnieForTokenClassification": ("token_classification",),
     "ErnieForQuestionAnswering": ("span_extraction",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppernie.config.architectures import EncoderConfig
+from ppernie.architectures import EncoderConfig
 
 
 class ErnieConfig(EncoderConfig):

@@ -36,7 +36,7 @@ class _InferenceAttention(nn.Layer):
         query = self.query(x if queries is None else x[:, :queries])
         scores = paddle.matmul(self._heads(query), self._heads(self.key(x)), transpose_y=True)
         if mask is not None:
-            scores = scores + mask
+            scores = scores + (mask if queries is None else mask[:, :, :queries])
         context = paddle.matmul(F.softmax(scores, axis=-1), self._heads(self.value(x)))
         return self.out_proj(context.transpose([0, 2, 1, 3]).reshape([0, 0, self.hidden_size]))
 

@@ -6,6 +6,7 @@ from ppernie.nn.encoder import Encoder, EncoderLayer
 from ppernie.nn.feed_forward import FeedForward
 from ppernie.nn.layers import Dropout, LayerNorm, Linear, ResidualNorm
 from ppernie.nn.masks import padding_mask
+from ppernie.nn.relative_positions import RelativePositions
 from ppernie.nn.text_encoder import EncoderNetwork, TextEncoder
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FeedForward",
     "LayerNorm",
     "Linear",
+    "RelativePositions",
     "ResidualNorm",
     "SelfAttention",
     "TextEncoder",

@@ -72,9 +72,11 @@ def self_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: fl
     Returns:
         [batch, length, heads * head size].
     """
-    if _by_kernel(qkv) and _kernel_takes(mask, qkv):
+    # A learned mask is left to the plain operations: neither fused attention gives its mask a gradient.
+    fixed = mask is None or mask.stop_gradient
+    if fixed and _by_kernel(qkv) and _kernel_takes(mask, qkv):
         return autograd.SelfAttention.apply(qkv, mask, dropout_p if training else 0.0)
-    if paddle.in_dynamic_mode() and qkv.place.is_gpu_place():
+    if fixed and paddle.in_dynamic_mode() and qkv.place.is_gpu_place():
         return _flash_attention(qkv, mask, dropout_p, training)
     query, key, value = qkv.transpose([3, 0, 2, 1, 4]).unbind(0)
     context = attention(query, key, value, mask, dropout_p, training)
@@ -89,9 +91,7 @@ def _flash_attention(qkv: paddle.Tensor, mask: paddle.Tensor | None, dropout_p: 
 
 
 def _kernel_takes(mask: paddle.Tensor | None, qkv: paddle.Tensor) -> bool:
-    return mask is None or (
-        mask.stop_gradient and mask.ndim == 4 and mask.shape[-1] == qkv.shape[1] and _by_kernel(mask)
-    )
+    return mask is None or (mask.ndim == 4 and mask.shape[-1] == qkv.shape[1] and _by_kernel(mask))
 
 
 def attention(

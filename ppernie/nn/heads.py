@@ -11,7 +11,7 @@ from typing import ClassVar
 import paddle
 from paddle.nn import functional as F
 
-from ppernie.config.architectures import EncoderConfig
+from ppernie.architectures import EncoderConfig
 from ppernie.nn.functional import ACTIVATIONS
 from ppernie.nn.layers import Dropout, LayerNorm, Linear
 from ppernie.nn.text_encoder import EncoderNetwork, TextEncoder

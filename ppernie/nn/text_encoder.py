@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import paddle
 from paddle import nn
 
-from ppernie.config.architectures import EncoderConfig
+from ppernie.architectures import EncoderConfig
 from ppernie.nn.embeddings import EncoderEmbeddings
 from ppernie.nn.encoder import Encoder
 from ppernie.nn.layers import Linear
@@ -22,13 +24,19 @@ class EncoderNetwork(nn.Layer):
         super().__init__()
         self.config = config
 
-    def reset_parameters(self) -> None:
-        """Draws every matrix from N(0, initializer_range); biases are 0 and norms the identity."""
+    def reset_parameters(self, names: Collection[str] | None = None) -> None:
+        """Draws every matrix from N(0, initializer_range); biases are 0 and norms the identity.
+
+        Args:
+            names: of the parameters to draw; all by default.
+        """
         for name, parameter in self.named_parameters():
+            if names is not None and name not in names:
+                continue
             if parameter.ndim == 2:
                 nn.initializer.Normal(0.0, self.config.initializer_range)(parameter)
-            elif name.endswith("bias"):
-                nn.initializer.Constant(0.0)(parameter)
+            else:
+                nn.initializer.Constant(0.0 if name.endswith("bias") else 1.0)(parameter)
 
 
 class TextEncoder(EncoderNetwork):
@@ -57,7 +65,7 @@ class TextEncoder(EncoderNetwork):
         )
         self.pooler = Linear(config.hidden_size, config.hidden_size)
 
-    def attention_mask(self, input_ids: paddle.Tensor) -> paddle.Tensor:
+    def attention_mask(self, input_ids: paddle.Tensor, position_ids: paddle.Tensor | None) -> paddle.Tensor:
         """What is added to the attention scores, broadcastable to [batch, heads, length, length]."""
         return padding_mask(input_ids, self.config.pad_token_id)
 
@@ -75,5 +83,5 @@ class TextEncoder(EncoderNetwork):
         equals ``pad_token_id``. With ``queries``, the last layer is computed for that many first tokens only.
         """
         x = self.embeddings(input_ids, token_type_ids, position_ids, task_type_ids)
-        x = self.encoder(x, self.attention_mask(input_ids), queries)
+        x = self.encoder(x, self.attention_mask(input_ids, position_ids), queries)
         return x, paddle.tanh(self.pooler(x[:, 0]))

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from model_zoo.ernie3.config import ErnieConfig
-from model_zoo.ernie3.convert import HUGGINGFACE, from_foreign, to_foreign
+from model_zoo.ernie3.convert import LAYOUTS
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in GOLDEN.glob("Ernie*.npz"))
@@ -53,7 +53,9 @@ def test_goldens_cover_every_combination() -> None:
 
 def test_training_step(golden: Golden, parity: SimpleNamespace) -> None:
     architecture, config = golden.architecture, golden.config
-    model = parity.build(architecture, config, from_foreign(golden.weights, config, HUGGINGFACE, architecture))
+    model = parity.build(
+        architecture, config, parity.read(golden.weights, config, LAYOUTS["huggingface"], architecture)
+    )
 
     def forward(**inputs: paddle.Tensor) -> dict[str, paddle.Tensor]:
         return parity.named_outputs(architecture, model(**inputs))
@@ -61,7 +63,7 @@ def test_training_step(golden: Golden, parity: SimpleNamespace) -> None:
     ours = parity.step(model, forward, golden.group("input"), golden.group("label"))
     parity.assert_close(ours.outputs, golden.group("output"))
     parity.assert_close({"loss": ours.loss}, {"loss": golden.arrays["loss"]})
-    gradients = to_foreign(ours.gradients, config, HUGGINGFACE, architecture)
+    gradients = parity.write(ours.gradients, config, LAYOUTS["huggingface"], architecture)
     parity.assert_close(parity.without_padding_row(gradients, architecture), golden.group("gradient"))
 
 
@@ -69,7 +71,9 @@ def test_evaluation(golden: Golden, parity: SimpleNamespace) -> None:
     architecture, config = golden.architecture, golden.config
     # Dropout must do nothing here, however probable.
     dropping = config.model_copy(update={"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5})
-    model = parity.build(architecture, dropping, from_foreign(golden.weights, config, HUGGINGFACE, architecture))
+    model = parity.build(
+        architecture, dropping, parity.read(golden.weights, config, LAYOUTS["huggingface"], architecture)
+    )
     model.eval()
     with paddle.no_grad():
         result = model(**{name: paddle.to_tensor(array) for name, array in golden.group("input").items()})
@@ -81,7 +85,9 @@ def test_evaluation(golden: Golden, parity: SimpleNamespace) -> None:
 def test_masked_positions_alone_are_enough(case: str, parity: SimpleNamespace) -> None:
     golden = Golden(case)
     architecture, config = golden.architecture, golden.config
-    model = parity.build(architecture, config, from_foreign(golden.weights, config, HUGGINGFACE, architecture))
+    model = parity.build(
+        architecture, config, parity.read(golden.weights, config, LAYOUTS["huggingface"], architecture)
+    )
     labels = golden.group("label")["labels"].ravel()
     masked = np.flatnonzero(labels != -100)
 
@@ -92,7 +98,9 @@ def test_masked_positions_alone_are_enough(case: str, parity: SimpleNamespace) -
     reference = golden.group("output")["logits"].reshape(-1, config.vocab_size)[masked]
     parity.assert_close(ours.outputs, {"logits": reference})
     parity.assert_close({"loss": ours.loss}, {"loss": golden.arrays["loss"]})
-    parity.assert_close(to_foreign(ours.gradients, config, HUGGINGFACE, architecture), golden.group("gradient"))
+    parity.assert_close(
+        parity.write(ours.gradients, config, LAYOUTS["huggingface"], architecture), golden.group("gradient")
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_oracle(folder: str, architecture: str, shared_oracles: Path, parity: Si
     root = shared_oracles / folder
     fields = json.loads((root / "config.json").read_text())
     config = ErnieConfig(**{name: value for name, value in fields.items() if name in ErnieConfig.model_fields})
-    weights = from_foreign(load_file(root / "model.safetensors"), config, HUGGINGFACE, architecture)
+    weights = parity.read(load_file(root / "model.safetensors"), config, LAYOUTS["huggingface"], architecture)
     model = parity.build(architecture, config, weights)
     io = np.load(root / "io.npz")
     inputs = {"input_ids": io["ids"], "token_type_ids": io["tt"], "task_type_ids": io["task"]}
@@ -117,5 +125,5 @@ def test_oracle(folder: str, architecture: str, shared_oracles: Path, parity: Si
     parity.assert_close({"loss": ours.loss}, {"loss": io["loss"]})
     # Computed in float32 and up to 1.5e-5 away from the same model's gradients in float64.
     reference = dict(np.load(root / "grads.npz"))
-    gradients = to_foreign(ours.gradients, config, HUGGINGFACE, architecture)
+    gradients = parity.write(ours.gradients, config, LAYOUTS["huggingface"], architecture)
     parity.assert_close(gradients, reference, tolerance=3e-5)

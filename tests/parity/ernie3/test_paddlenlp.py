@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +11,7 @@ import paddle
 import pytest
 
 from model_zoo.ernie3.config import ErnieConfig
-from model_zoo.ernie3.convert import PADDLENLP, from_foreign, to_foreign
+from model_zoo.ernie3.convert import LAYOUTS
 
 paddlenlp = pytest.importorskip("paddlenlp.transformers")
 
@@ -94,48 +93,6 @@ def their_forward(model: paddle.nn.Layer, architecture: str) -> Forward:
     return forward if model.config.use_task_id else public_forward
 
 
-@contextlib.contextmanager
-def float64(model: paddle.nn.Layer) -> Iterator[None]:
-    """Turns ``model`` into float64, so that the reference has no rounding of its own."""
-    model.to(dtype="float64")
-    paddle.set_default_dtype("float64")
-    try:
-        yield
-    finally:
-        paddle.set_default_dtype("float32")
-
-
-def random_inputs(architecture: str, config: ErnieConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    leading = (4, 3) if architecture == "ErnieForMultipleChoice" else (4,)
-    lengths = rng.integers(4, 15, leading)
-    lengths.flat[0] = 15
-    shape = (*leading, 15)
-    ids = np.where(np.arange(15) < lengths[..., None], rng.integers(1, config.vocab_size, shape), 0)
-    inputs = {"input_ids": ids, "token_type_ids": rng.integers(0, config.type_vocab_size, shape)}
-    if config.task_type_vocab_size:
-        inputs["task_type_ids"] = rng.integers(0, config.task_type_vocab_size, shape)
-    return inputs
-
-
-def random_labels(
-    architecture: str, config: ErnieConfig, ids: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    if architecture == "ErnieModel":
-        # Nothing for padding: PaddleNLP gives the padding token's embedding no gradient.
-        sequence = rng.random((*ids.shape, config.hidden_size)) * (ids != 0)[..., None]
-        pooled = rng.random((len(ids), config.hidden_size))
-        return {"sequence": sequence.astype(np.float32), "pooled": pooled.astype(np.float32)}
-    if architecture == "ErnieForQuestionAnswering":
-        return {"start": rng.integers(0, 4, len(ids)), "end": rng.integers(0, 4, len(ids))}
-    if architecture == "ErnieForMultipleChoice":
-        return {"labels": rng.integers(0, ids.shape[1], len(ids))}
-    if architecture == "ErnieForSequenceClassification":
-        return {"labels": rng.integers(0, ARCHITECTURES[architecture], len(ids))}
-    classes = ARCHITECTURES[architecture] or config.vocab_size
-    kept = (ids != 0) & (rng.random(ids.shape) < (0.3 if architecture == "ErnieForMaskedLM" else 1))
-    return {"labels": np.where(kept, rng.integers(0, classes, ids.shape), -100)}
-
-
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(map(str, v)))
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_training_step(architecture: str, variant: tuple[int, float, str], parity: SimpleNamespace) -> None:
@@ -144,24 +101,27 @@ def test_training_step(architecture: str, variant: tuple[int, float, str], parit
     rng = np.random.default_rng([list(ARCHITECTURES).index(architecture), VARIANTS.index(variant)])
     reference_model = theirs(architecture, config, rng)
     reference_state = {name: tensor.numpy() for name, tensor in reference_model.state_dict().items()}
-    model = parity.build(architecture, config, from_foreign(reference_state, config, PADDLENLP, architecture))
+    model = parity.build(architecture, config, parity.read(reference_state, config, LAYOUTS["paddlenlp"], architecture))
 
-    back = to_foreign(
-        {name: tensor.numpy() for name, tensor in model.state_dict().items()}, config, PADDLENLP, architecture
+    back = parity.write(
+        {name: tensor.numpy() for name, tensor in model.state_dict().items()},
+        config,
+        LAYOUTS["paddlenlp"],
+        architecture,
     )
     assert back.keys() == reference_state.keys()
     assert all(np.array_equal(back[name], array) for name, array in reference_state.items())
 
-    inputs = random_inputs(architecture, config, rng)
-    labels = random_labels(architecture, config, inputs["input_ids"], rng)
+    inputs = parity.random_inputs(architecture, config, rng)
+    labels = parity.random_labels(architecture, config, inputs["input_ids"], rng)
 
     def forward(**inputs: paddle.Tensor) -> dict[str, paddle.Tensor]:
         return parity.named_outputs(architecture, model(**inputs))
 
     ours = parity.step(model, forward, inputs, labels)
-    with float64(reference_model):
+    with parity.float64(reference_model):
         reference = parity.step(reference_model, their_forward(reference_model, architecture), inputs, labels)
     parity.assert_close(ours.outputs, reference.outputs)
     parity.assert_close({"loss": ours.loss}, {"loss": reference.loss})
-    gradients = to_foreign(ours.gradients, config, PADDLENLP, architecture)
+    gradients = parity.write(ours.gradients, config, LAYOUTS["paddlenlp"], architecture)
     parity.assert_close(parity.without_padding_row(gradients, architecture), reference.gradients)

@@ -27,7 +27,9 @@ class EncoderConfig(BaseModel):
     type_vocab_size: int = Field(ge=1, le=1_024, description="number of segment types")
     task_type_vocab_size: int = Field(ge=0, le=1_024, description="number of task types; 0: no task table")
     initializer_range: float = Field(gt=0, description="standard deviation of new weights")
-    layer_norm_eps: float = Field(gt=0, description="epsilon of layer norms; released weights use 1e-12")
+    layer_norm_eps: float = Field(
+        gt=0, description="epsilon of layer norms; 1e-12 in released ERNIE, 1e-5 in ERNIE-Gram"
+    )
     pad_token_id: int = Field(ge=0, description="id of the padding token")
 
     @model_validator(mode="after")
