@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppernie.bench.table import render
 from ppernie.config import load_config
 from ppernie.data import jieba_words
 from ppernie.data.vocabulary import character_vocabulary
 from ppernie.engine.logs import log_to_console
 from ppernie.engine.train import train
 from ppernie.files import write_file
+from ppernie.table import render
 from ppernie.tasks.metrics.classification import ClassificationScore
 
 if TYPE_CHECKING:

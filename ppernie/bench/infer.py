@@ -18,8 +18,8 @@ import numpy as np
 from ppernie.bench.infer_side import SIDES
 from ppernie.bench.side import PAUSE_SECONDS, Side
 from ppernie.bench.sizes import variant_of
-from ppernie.bench.table import render
 from ppernie.errors import UserError
+from ppernie.table import render
 
 RATIOS = {"to PaddleNLP": "PaddleNLP eager", "to ORT": "ONNX Runtime fp32", "to own fp32": "ppernie fp32"}
 _MODULE = "ppernie.bench.infer_side"

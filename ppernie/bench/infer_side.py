@@ -101,10 +101,10 @@ SIDES: dict[str, Callable[[dict[str, Any], Path], Forward]] = {
 
 def main(side: str, variant: str, folder: str, batch: str) -> None:
     """Serves until the input ends; the sides ``export`` and ``export_onnx`` write files and time nothing."""
-    from ppernie import registry
     from ppernie.bench.side import serve
+    from ppernie.zoo import manifest
 
-    architecture = registry.zoo("ernie3")[variant]["architecture"]
+    architecture = manifest.find(variant).architecture
 
     def prepare() -> Callable[[str], dict[str, object]]:
         if side == "export":

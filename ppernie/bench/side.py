@@ -60,15 +60,15 @@ def serve(prepare: Callable[[], Callable[[str], dict[str, object]]]) -> None:
         answer = prepare()
         answers.write("{}\n")
         for line in sys.stdin:
-            answers.write(json.dumps({**answer(line.strip()), "peak_mb": _peak_mb()}) + "\n")
+            answers.write(json.dumps({**answer(line.strip()), "peak_mb": memory_mb("VmHWM")}) + "\n")
     except ImportError as error:
         answers.write(json.dumps({"error": f"{error.name or error} is not installed"}) + "\n")
     except Exception as error:
         answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
 
 
-def _peak_mb() -> float | None:
-    """Largest resident size of this process so far; None where the system does not tell."""
+def memory_mb(field: str) -> float | None:
+    """A size of this process in MB, such as VmHWM, the largest resident one so far; None where none is told."""
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    found = re.search(rf"{field}:\s*(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else None

@@ -14,8 +14,8 @@ from typing import Any
 
 from ppernie.bench.side import PAUSE_SECONDS, Side
 from ppernie.bench.sizes import variant_of
-from ppernie.bench.table import render
 from ppernie.bench.train_side import BASELINE, SIDES
+from ppernie.table import render
 
 _WARM_UP = 3
 

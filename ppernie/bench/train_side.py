@@ -10,6 +10,7 @@ from typing import Any
 
 from ppernie import registry
 from ppernie.bench.side import serve
+from ppernie.zoo import manifest
 
 BASELINE = "PaddleNLP"
 BATCH, LENGTH, LABELS, LEARNING_RATE, WEIGHT_DECAY = 8, 128, 2, 5e-5, 0.01
@@ -83,7 +84,7 @@ def main(side: str, variant: str) -> None:
     """Answers each line of the input with one timed step."""
 
     def prepare() -> Callable[[str], dict[str, object]]:
-        step = SIDES[side](registry.zoo("ernie3")[variant]["architecture"])
+        step = SIDES[side](manifest.find(variant).architecture)
 
         def timed(_: str) -> dict[str, object]:
             start = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, inference or tokenizing beside other libraries"
+HELP = "measure training, inference, loading or tokenizing beside other libraries"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infer.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
     infer.add_argument("--rounds", type=int, default=20, metavar="N")
     infer.add_argument("--threads", type=int, default=2, metavar="N")
+
+    load = benches.add_parser("load", help="loading weights beside PaddleNLP's and Hugging Face's from_pretrained")
+    load.add_argument("--sizes", nargs="+", default=["12x768"], metavar="LAYERSxHIDDEN")
+    load.add_argument("--rounds", type=int, default=5, metavar="N", help="loads of each side")
+    load.add_argument("--threads", type=int, default=2, metavar="N")
 
     tokenize = benches.add_parser("tokenize", help="the tokenizer beside PaddleNLP's")
     tokenize.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
@@ -41,7 +46,11 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.infer import benchmark as benchmark_inference
 
         return benchmark_inference(args.sizes, args.batches, args.rounds, args.threads)
+    if args.bench == "load":
+        from ppernie.bench.load import benchmark as benchmark_loading
+
+        return benchmark_loading(args.sizes, args.rounds, args.threads)
     from ppernie.bench import tokenize
-    from ppernie.bench.table import render
+    from ppernie.table import render
 
     return render(tokenize.run(args.vocab, args.text, rounds=args.rounds))

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         source,
         root=config.Data.root,
         fields=config.Data.fields,
-        task=description.task["name"],
+        task=description.task_name,
         purpose="eval",
     )
     items = [item for example in examples for item in task.expand(example, True)]

@@ -23,7 +23,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
 def _check_task(value: Any, report: Report) -> None:
     arch, task = value("Arch.name"), value("Task.name")
     if arch in registry.arch_names() and task in registry.task_names() and task not in registry.arch_tasks(arch):
-        served = ", ".join(registry.arch_tasks(arch))
+        served = ", ".join(registry.arch_tasks(arch)) or "no task"
         others = [name for name in registry.arch_names() if task in registry.arch_tasks(name)]
         hint = f"; for {task} take {' or '.join(others)}" if others else ""
         report.add(("Arch", "name"), f"{arch} serves {served}, not {task}{hint}")

@@ -27,8 +27,10 @@ class GlobalSection(Section):
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads; null leaves the choice to Paddle")
     pretrained_model: str | None = Field(
-        default=None, description="Folder of the model whose weights the run starts from"
+        default=None,
+        description="Model whose weights the run starts from: a released name, a folder, a file or an address",
     )
+    new_head: bool = Field(default=False, description="Draw the head anew though the pretrained model has one")
 
 
 class ArchHead(Section):

@@ -61,10 +61,12 @@ def _arch(values: dict[str, Any], report: Report) -> ArchSection | None:
         report.add(("Arch", "name"), str(error))
         return None
     report.known |= known_keys(family, ("Arch",))
-    if head.variant is None and not own and (variants := registry.arch_variants(head.name)):
+    preset = _variant_fields(head, report)
+    if head.variant is None:
+        preset = _pretrained_fields(values, report)
+    if not preset and not own and head.variant is None and (variants := registry.arch_variants(head.name)):
         report.add(("Arch", "variant"), f"name a variant ({', '.join(variants)}) or give the architecture's fields")
         return None
-    preset = _variant_fields(head, report)
     fields = (preset or {}) | own
     values["Arch"] = given | fields
     model = _parse(family, fields, ("Arch",), report, partial=preset is None)
@@ -82,6 +84,21 @@ def _variant_fields(head: ArchHead, report: Report) -> dict[str, Any] | None:
         report.add(("Arch", "variant"), f"{head.name} has no variant {head.variant!r}; {hint}")
         return None
     return variants[head.variant]
+
+
+def _pretrained_fields(values: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The fields that the pretrained model sets where no variant is named."""
+    section = values.get("Global")
+    name = section.get("pretrained_model") if isinstance(section, dict) else None
+    if not isinstance(name, str):
+        return {}
+    from ppernie.zoo.sources import known_architecture
+
+    try:
+        return known_architecture(name) or {}
+    except UserError as error:
+        report.add(("Global", "pretrained_model"), str(error))
+        return {}
 
 
 def _task(value: dict[str, Any], report: Report) -> TaskSection | None:

@@ -5,35 +5,46 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppernie import registry
 from ppernie.data.readers import Purpose, read_examples
-from ppernie.data.tokenizers import ErnieTokenizer
+from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.data.tokenizers.files import VOCAB_FILE
 from ppernie.errors import UserError
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.folder import read_description, read_tokenizer, read_weights
-from ppernie.zoo.weights import load_weights
+from ppernie.zoo.layout import fit
+from ppernie.zoo.pretrained import lay
+from ppernie.zoo.sources import Source, open_source
+from ppernie.zoo.tokenizer import read_tokenizer
+from ppernie.zoo.weights import empty_network
 
 if TYPE_CHECKING:
     import paddle
 
-    from ppernie.config.sections import Config, Source
+    from ppernie.config import sections
+    from ppernie.config.sections import Config
     from ppernie.tasks.base import Item, Task
 
 logger = logging.getLogger("ppernie")
 
+# Fields of an architecture that a run may choose: the weights are the same.
+_FREE_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "initializer_range")
+
 
 @dataclass
 class Parts:
-    """What a run works on; ``eval`` and ``test`` are empty where the config names none."""
+    """What a run works on; ``eval`` and ``test`` are empty where the config names none.
+
+    ``source`` holds the pretrained weights that the run starts from, not yet read.
+    """
 
     task: Task
     train: list[Item]
     eval: list[Item]
     test: list[Item]
     description: ModelDescription
+    source: Source | None = None
 
 
 def assemble(config: Config) -> Parts:
@@ -44,7 +55,8 @@ def assemble(config: Config) -> Parts:
     """
     if config.Data.train is None:
         raise UserError("Data.train is missing: name the training file or data set")
-    tokenizer = build_tokenizer(config)
+    source = _pretrained(config)
+    tokenizer = build_tokenizer(config, source)
     section = config.Task
     task = registry.task_class(section.name)(section.options, tokenizer, config.Data.max_length)
     examples = {
@@ -65,62 +77,73 @@ def assemble(config: Config) -> Parts:
         fields=config.Data.fields,
     )
     _check_ids(task, items["train"][:32], config.Arch.model)
-    return Parts(task, items["train"], items["eval"], items["test"], description)
+    return Parts(task, items["train"], items["eval"], items["test"], description, source)
 
 
-def build_tokenizer(config: Config) -> ErnieTokenizer:
+def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
     """The pretrained model's tokenizer, whose ids its weights know; without one, that of ``Data.tokenizer``."""
-    if config.Global.pretrained_model is not None:
-        return read_tokenizer(pretrained_folder(config.Global.pretrained_model))
+    if source is not None and (source.folder / VOCAB_FILE).exists():
+        return read_tokenizer(source.folder)
     section = config.Data.tokenizer
     if section is None or section.vocab_file is None:
         raise UserError(
-            "Data.tokenizer.vocab_file is missing: name a vocab.txt, or set Global.pretrained_model to a model folder"
+            "Data.tokenizer.vocab_file is missing: name a vocab.txt, or set Global.pretrained_model to a released "
+            "model or a model folder"
         )
     return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
 
 
-def pretrained_folder(name: str) -> Path:
-    """The folder of ``Global.pretrained_model``."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if any(name in registry.zoo(family) for family in registry.families()):
-        raise UserError(
-            f"Global.pretrained_model: '{name}' is a released model, and this version does not download weights yet; "
-            "give a model folder that training wrote, or start anew with Arch.variant"
-        )
-    raise UserError(f"Global.pretrained_model: {name}: no such model folder; give one such as output/.../best_model")
-
-
 def build_model(config: Config, parts: Parts) -> paddle.nn.Layer:
-    """The network: new weights, over which those of ``Global.pretrained_model`` are laid.
+    """The network: new weights, or those of ``Global.pretrained_model``.
 
-    The encoder must fit exactly; parameters that only the new network has (a head) stay new and are logged.
+    Its encoder must fit exactly. A head of which it stores nothing is drawn anew, and logged.
     """
-    model = parts.description.build_model(parts.task)
-    model.reset_parameters()
-    if config.Global.pretrained_model is not None:
-        folder = pretrained_folder(config.Global.pretrained_model)
-        read_description(folder)
-        _start_from(model, read_weights(folder), str(folder))
+    head = parts.task.head()
+    model = empty_network(lambda: parts.description.build_model(parts.task))
+    if parts.source is None:
+        model.reset_parameters()
+        return model
+    source = parts.source
+    found = fit(
+        source.tensors,
+        config.Arch.model,
+        source.layout,
+        source.kind_of(config.Arch.name),
+        stored_kind=source.kind,
+        labels=head.get("num_labels"),
+        new_head=config.Global.new_head,
+        place=str(source.place),
+    )
+    lay(model, found, str(source.place))
     return model
 
 
-def _start_from(model: paddle.nn.Layer, weights: dict[str, Any], source: str) -> None:
-    own = {name: parameter.numpy() for name, parameter in model.named_parameters()}
-    body = {name.split(".")[0] for name in own if "." in name and ".layers." in name}
-    kept = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    wanted = [name for name in own if name.split(".")[0] in body and name not in kept]
-    if wanted:
-        raise UserError(f"{source} does not fit this encoder: missing or of another shape: {', '.join(wanted[:10])}")
-    load_weights(model, own | kept, source)
-    new = sorted(set(own) - set(kept))
-    if new:
-        logger.warning("Some weights were not in %s and are newly initialized: %s", source, new)
+def _pretrained(config: Config) -> Source | None:
+    name = config.Global.pretrained_model
+    if name is None:
+        return None
+    try:
+        source = open_source(name)
+    except UserError as error:
+        raise UserError(f"Global.pretrained_model: {error}") from error
+    family = config.Arch.name.partition("/")[0]
+    if source.family != family:
+        raise UserError(f"Global.pretrained_model: {name} is of the family {source.family}, Arch.name of {family}")
+    own = config.Arch.model.model_dump()
+    differing = [
+        f"{field} is {value!r} there and {own[field]!r} in Arch"
+        for field, value in source.architecture.items()
+        if field not in _FREE_FIELDS and own[field] != value
+    ]
+    if differing:
+        raise UserError(
+            f"Global.pretrained_model: {name} is another network than Arch: {'; '.join(differing)}. Set Arch.variant "
+            "to the released model, or to null, which takes the pretrained model's fields"
+        )
+    return source
 
 
-def _read(config: Config, source: Source | None, purpose: Purpose) -> list[dict[str, Any]]:
+def _read(config: Config, source: sections.Source | None, purpose: Purpose) -> list[dict[str, Any]]:
     if source is None:
         return []
     data = config.Data

@@ -69,7 +69,7 @@ class Pipeline:
     def _items(self, where: str, row: dict[str, Any] | UserError) -> list[Item]:
         if isinstance(row, UserError):
             raise row
-        example = read_row(row, where, fields=self.description.fields, task=self.description.task["name"])
+        example = read_row(row, where, fields=self.description.fields, task=self.description.task_name)
         return self.task.expand(example, labelled=False)
 
     def _run(self, items: Sequence[Item]) -> list[Any]:

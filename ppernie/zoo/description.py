@@ -13,7 +13,7 @@ from ppernie.errors import UserError
 if TYPE_CHECKING:
     import paddle
 
-    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.data.tokenizers import Tokenizer
     from ppernie.tasks.base import Task
 
 
@@ -22,7 +22,8 @@ class ModelDescription(BaseModel):
 
     Attributes:
         arch: ``name`` and all fields of the family's configuration.
-        task: ``name`` and the task's options, with the labels that training found.
+        task: ``name`` and the task's options, with the labels that training found; None for a network of another
+            library that does not say its task.
         max_length: longest input in tokens.
         fields: the training data's field map, so that prediction takes the same columns.
     """
@@ -30,7 +31,7 @@ class ModelDescription(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     arch: dict[str, Any]
-    task: dict[str, Any]
+    task: dict[str, Any] | None
     max_length: int
     fields: dict[str, str] = {}
 
@@ -39,10 +40,11 @@ class ModelDescription(BaseModel):
         """Checks values read from a file. Raises UserError that names the file."""
         try:
             description = cls.model_validate(values)
-            for section in ("arch", "task"):
-                if not isinstance(getattr(description, section).get("name"), str):
-                    raise UserError(f"not a model description: {section}.name is missing")
-            description.task_options()
+            for name, section in (("arch", description.arch), ("task", description.task)):
+                if section is not None and not isinstance(section.get("name"), str):
+                    raise UserError(f"not a model description: {name}.name is missing")
+            if description.task is not None:
+                description.task_options()
             description.arch_config()
         except ValidationError as error:
             first = error.errors()[0]
@@ -52,19 +54,26 @@ class ModelDescription(BaseModel):
             raise UserError(f"{source}: {error}") from error
         return description
 
+    @property
+    def task_name(self) -> str:
+        """Name of the task. Raises UserError where there is none."""
+        if self.task is None:
+            raise UserError("is a network without a task; training can start from it (Global.pretrained_model)")
+        return self.task["name"]
+
     def task_options(self) -> BaseModel:
-        """The options of the task, checked."""
-        options = {key: value for key, value in self.task.items() if key != "name"}
-        return registry.task_options(self.task["name"])(**options)
+        """The options of the task, checked. Raises UserError where there is no task."""
+        name = self.task_name
+        return registry.task_options(name)(**{key: value for key, value in (self.task or {}).items() if key != "name"})
 
     def arch_config(self) -> BaseModel:
         """The configuration of the network, checked."""
         fields = {key: value for key, value in self.arch.items() if key not in ("name", "variant")}
         return registry.arch_config(self.arch["name"])(**fields)
 
-    def build_task(self, tokenizer: ErnieTokenizer) -> Task:
+    def build_task(self, tokenizer: Tokenizer) -> Task:
         """The task, ready to encode and to answer."""
-        return registry.task_class(self.task["name"])(self.task_options(), tokenizer, self.max_length)
+        return registry.task_class(self.task_name)(self.task_options(), tokenizer, self.max_length)
 
     def build_model(self, task: Task) -> paddle.nn.Layer:
         """The network, with Paddle's default values for weights."""

@@ -12,12 +12,14 @@ import numpy as np
 from ppernie.errors import UserError
 from ppernie.files import new_folder
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.weights import load_weights, write_weights
+from ppernie.zoo.formats import StoredTensor, open_weights
+from ppernie.zoo.tokenizer import read_tokenizer
+from ppernie.zoo.weights import empty_network, load_weights, write_weights
 
 if TYPE_CHECKING:
     import paddle
 
-    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.data.tokenizers import Tokenizer
     from ppernie.tasks.base import Task
 
 WEIGHTS = "model.safetensors"
@@ -28,7 +30,7 @@ def save_model(
     folder: Path,
     weights: Mapping[str, np.ndarray],
     description: ModelDescription,
-    tokenizer: ErnieTokenizer,
+    tokenizer: Tokenizer | None,
     metrics: Mapping[str, Any],
 ) -> None:
     """Writes a model folder in one step; an old one is replaced only by a whole new one."""
@@ -37,7 +39,8 @@ def save_model(
         for name, content in ((CONFIG, description.model_dump()), ("metrics.json", dict(metrics))):
             text = json.dumps(content, indent=2, ensure_ascii=False)
             (temporary / name).write_text(text + "\n", encoding="utf-8")
-        tokenizer.save(temporary)
+        if tokenizer is not None:
+            tokenizer.save(temporary)
 
 
 def read_description(folder: Path) -> ModelDescription:
@@ -58,32 +61,22 @@ def read_description(folder: Path) -> ModelDescription:
     return ModelDescription.parse(values, path)
 
 
-def read_tokenizer(folder: Path) -> ErnieTokenizer:
-    """The tokenizer saved in a model folder or an export."""
-    from ppernie.data.tokenizers import ErnieTokenizer
-
-    return ErnieTokenizer.from_folder(folder)
-
-
-def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """All weights by dotted name. Raises UserError where the file is absent or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path = folder / WEIGHTS
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{folder}: holds no {WEIGHTS}") from None
-    except SafetensorError as error:
-        raise UserError(f"{path}: damaged: {error}") from error
+def read_weights(folder: Path) -> dict[str, StoredTensor]:
+    """All weights by dotted name, not yet read. Raises UserError where the file is absent or damaged."""
+    if not (folder / WEIGHTS).exists():
+        raise UserError(f"{folder}: holds no {WEIGHTS}")
+    return open_weights(folder / WEIGHTS)
 
 
 def load_model(folder: Path) -> tuple[paddle.nn.Layer, Task, ModelDescription]:
     """Network with its weights, task and description of a model folder."""
     description = read_description(folder)
     weights = read_weights(folder)
+    try:
+        description.task_options()
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
     task = description.build_task(read_tokenizer(folder))
-    model = description.build_model(task)
+    model = empty_network(lambda: description.build_model(task))
     load_weights(model, weights, str(folder / WEIGHTS))
     return model, task, description

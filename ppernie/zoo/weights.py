@@ -1,28 +1,38 @@
-"""Weights into a file, and into a model, strictly."""
+"""Weights into a file, and into a network, strictly."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ppernie.device import cpu_count
 from ppernie.errors import UserError
+from ppernie.zoo.formats import StoredTensor
+from ppernie.zoo.layout import Tensor, read_into
 
 if TYPE_CHECKING:
     import paddle
 
+# Each may hold one foreign tensor while it is turned.
+_READERS = 4
 
-def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+Network = TypeVar("Network", bound="paddle.nn.Layer")
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Writes a safetensors file. Raises OSError where the system refuses."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     try:
-        save_file(dict(weights), path)
+        save_file(dict(weights), path, None if metadata is None else dict(metadata))
     except SafetensorError as error:
         # The library tells the system's error in its text alone.
         found = re.search(r"os error (\d+)", str(error))
@@ -32,14 +42,23 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
         raise OSError(number, os.strerror(number)) from error
 
 
-def load_weights(model: paddle.nn.Layer, weights: Mapping[str, np.ndarray], source: str) -> None:
+def empty_network(build: Callable[[], Network]) -> Network:
+    """What ``build`` makes, without the time that drawing its parameters takes: they hold whatever was in memory."""
+    import paddle
+
+    with paddle.LazyGuard():
+        network = build()
+    for parameter in network.parameters():
+        paddle.empty(parameter.shape, parameter.dtype)._share_buffer_to(parameter)
+    return network
+
+
+def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: str) -> None:
     """Sets every parameter of a model; names and shapes must agree exactly.
 
     Raises:
-        UserError: lists what is missing, unexpected or of another shape.
+        UserError: lists what is missing, unexpected or of another shape; or the weights cannot be read.
     """
-    import paddle
-
     own = dict(model.named_parameters())
     problems = [f"missing {name}" for name in own if name not in weights]
     problems += [f"unexpected {name}" for name in weights if name not in own]
@@ -51,6 +70,35 @@ def load_weights(model: paddle.nn.Layer, weights: Mapping[str, np.ndarray], sour
     if problems:
         more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(f"{source} does not fit the model: {'; '.join(problems[:10])}{more}")
-    with paddle.no_grad():
-        for name, parameter in own.items():
-            parameter.set_value(weights[name].astype(np.float32, copy=False))
+    fill(own, weights)
+
+
+def fill(parameters: Mapping[str, paddle.Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Sets the float32 parameters that ``tensors`` names to tensors of their shapes.
+
+    On the CPU, a tensor that lies in its file as it is needed becomes the parameter without a copy: its pages are read
+    when they are used, processes share them, and training writes to its own. The file may be removed or replaced
+    meanwhile, but must not be overwritten in place.
+
+    Raises:
+        UserError: a tensor cannot be read.
+    """
+    import paddle
+
+    copied: list[tuple[np.ndarray, Tensor]] = []
+    for name, tensor in tensors.items():
+        parameter = parameters[name]
+        if not parameter.place.is_cpu_place():
+            staged = np.empty(parameter.shape, np.float32)
+            read_into(tensor, staged)
+            with paddle.no_grad():
+                parameter.set_value(staged)
+        elif isinstance(tensor, StoredTensor) and tensor.dtype == "float32" and (mapped := tensor.map()) is not None:
+            paddle.from_dlpack(mapped)._share_buffer_to(parameter)  # type: ignore[arg-type]
+        else:
+            # Straight into the parameter's memory: a copy in between would be a second one of the model.
+            numbers = (ctypes.c_float * parameter.size).from_address(parameter.data_ptr())
+            copied.append((np.ctypeslib.as_array(numbers).reshape(parameter.shape), tensor))
+    with ThreadPoolExecutor(min(_READERS, cpu_count())) as pool:
+        # list() raises what a thread raised.
+        list(pool.map(lambda pair: read_into(pair[1], pair[0]), copied))

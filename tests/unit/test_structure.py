@@ -46,7 +46,7 @@ def test_networks_know_no_ranks(repository: Path) -> None:
         assert not [n for n in imports(path) if n.startswith("paddle.distributed")], path
 
 
-@pytest.mark.parametrize("room", ["config", "data", "tasks"])
+@pytest.mark.parametrize("room", ["config", "data", "tasks", "zoo"])
 def test_rooms_that_workers_and_servers_use_import_without_paddle(repository: Path, room: str) -> None:
     for path in files(repository / "ppernie" / room):
         assert not [n for n in imports(path, top_level=True) if n.split(".")[0] in HEAVY], path
@@ -55,10 +55,11 @@ def test_rooms_that_workers_and_servers_use_import_without_paddle(repository: Pa
 @pytest.mark.parametrize(
     ("room", "above"),
     [
-        ("nn", ("cli", "engine", "tasks", "data", "export", "inference", "config")),
-        ("data", ("cli", "engine", "export", "inference")),
+        ("nn", ("cli", "engine", "tasks", "data", "export", "inference", "config", "zoo")),
+        ("data", ("cli", "engine", "export", "inference", "zoo")),
         ("tasks", ("cli", "engine", "export", "inference")),
-        ("optim", ("cli", "engine", "tasks", "export", "inference")),
+        ("optim", ("cli", "engine", "tasks", "export", "inference", "zoo")),
+        ("zoo", ("cli", "engine", "export", "inference")),
         ("engine", ("cli", "export", "inference")),
     ],
 )

@@ -112,5 +112,5 @@ def test_a_run_starts_from_a_pretrained_encoder(make_config: Callable[..., Confi
     weights = dict(first.named_parameters())
     for name, parameter in second.named_parameters():
         np.testing.assert_allclose(parameter.numpy(), weights[name].numpy(), rtol=0, atol=1e-20)
-    with pytest.raises(UserError, match="does not fit this encoder"):
+    with pytest.raises(UserError, match="is another network than Arch: hidden_size is 16 there and 32 in Arch"):
         train(make_config(**changes | {"Arch.hidden_size": 32, "Global.output_dir": str(tmp_path / "other")}))

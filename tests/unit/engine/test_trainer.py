@@ -67,7 +67,7 @@ def trainer_metrics() -> tuple[str, ...]:
 
 
 def test_a_run_learns(make_config: Make, records: Records) -> None:
-    config = make_config(**{"Train.epochs": 15, "Train.save_every": 150, "Eval.every": 30})
+    config = make_config(**{"Train.epochs": 30, "Train.save_every": 300, "Eval.every": 60})
     results = train(config)
     losses = [record["loss"] for record in records(config)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) * 0.75

@@ -1,0 +1,132 @@
+"""Model folders for ppernie, PaddleNLP and Hugging Face from any source that can be loaded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppernie import registry
+from ppernie.data.tokenizers import Tokenizer, write_tokenizer
+from ppernie.data.tokenizers.files import VOCAB_FILE
+from ppernie.errors import UserError
+from ppernie.files import new_folder
+from ppernie.zoo.description import ModelDescription
+from ppernie.zoo.folder import save_model
+from ppernie.zoo.layout import Kind, fit, write
+from ppernie.zoo.sources import Source, check_architecture, layouts, open_source
+from ppernie.zoo.tokenizer import read_tokenizer
+from ppernie.zoo.weights import write_weights
+
+logger = logging.getLogger("ppernie")
+
+LIBRARIES = ("ppernie", "paddlenlp", "huggingface")
+# A description needs a longest input; encoders with more positions were trained on this many.
+_MAX_LENGTH = 512
+
+
+def convert(source: str | Path, target: Path, library: str, variant: str | None = None) -> None:
+    """Writes weights and tokenizer of a source as a folder of a library. No bit of the weights changes.
+
+    Args:
+        source: what ``from_pretrained`` takes.
+        target: the new folder.
+        library: one of ``LIBRARIES``.
+        variant: the released model whose shape a weight file has that lies alone.
+
+    Raises:
+        UserError: the source cannot be read, the target is there already or cannot be written, or the library has no
+            network or tokenizer that would compute the same.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target}: is there already; name a new folder")
+    opened = open_source(source, variant)
+    kind = opened.kind or "Model"
+    if kind not in opened.layout.heads:
+        raise UserError(
+            f"{opened.place}: its head, {kind}, is not one that is here; load its encoder with "
+            "ppernie.from_pretrained(..., head='encoder')"
+        )
+    config = check_architecture(opened.family, opened.architecture, str(opened.place))
+    tokenizer = _tokenizer(opened)
+    values = None
+    if library != "ppernie":
+        foreign_kind = "Model" if kind == "DualEncoder" else kind
+        convert_module = registry.family_convert(opened.family)
+        assert convert_module is not None
+        values = convert_module.write_config(library, config, foreign_kind, _labels(opened, kind))
+        if kind == "ForMultipleChoice" and opened.choices:
+            values["num_choices"] = opened.choices
+    found = fit(opened.tensors, config, opened.layout, kind, stored_kind=opened.kind, place=str(opened.place))
+    if found.left:
+        logger.warning("%s: left out, since they are of another head: %s", opened.place, found.left)
+    state = {name: np.asarray(tensor) for name, tensor in found.tensors.items()}
+    if values is None:
+        save_model(target, state, opened.description or _description(opened, kind), tokenizer, {})
+    else:
+        foreign = write(state, config, layouts(opened.family)[library], kind)
+        _save_foreign(target, library, foreign, values, tokenizer, dict(config)["max_position_embeddings"])
+
+
+def _tokenizer(source: Source) -> Tokenizer | None:
+    if (source.folder / VOCAB_FILE).exists():
+        return read_tokenizer(source.folder)
+    logger.warning("%s: holds no %s, so the new folder has no tokenizer", source.folder, VOCAB_FILE)
+    return None
+
+
+def _save_foreign(
+    target: Path,
+    library: str,
+    weights: dict[str, np.ndarray],
+    config: dict[str, Any],
+    tokenizer: Tokenizer | None,
+    max_length: int,
+) -> None:
+    with new_folder(target) as folder:
+        if library == "huggingface":
+            write_weights(folder / "model.safetensors", weights, {"format": "pt"})
+        else:
+            with (folder / "model_state.pdparams").open("wb") as file:
+                pickle.dump(weights, file, protocol=4)
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if tokenizer is not None:
+            gram = config["model_type"] == "ernie_gram"
+            write_tokenizer(tokenizer, folder, library, max_length=max_length, gram=gram)  # type: ignore[arg-type]
+
+
+def _labels(source: Source, kind: Kind) -> tuple[str, ...] | None:
+    """Names of the classes, for heads that have some."""
+    if not any("labels" in row.sizes for row in source.layout.heads[kind].rows):
+        return None
+    if source.labels is not None:
+        return source.labels
+    count = next(t.shape[0] for name, t in source.tensors.items() if name.endswith("classifier.bias"))
+    return tuple(f"LABEL_{index}" for index in range(count))
+
+
+def _description(source: Source, kind: Kind) -> ModelDescription:
+    """What a folder of ours says of a network that another library wrote."""
+    name = layouts(source.family)["ppernie"].brand + kind
+    return ModelDescription(
+        arch={"name": f"{source.family}/{name}", **source.architecture},
+        task=_task(source, kind),
+        max_length=min(_MAX_LENGTH, source.architecture["max_position_embeddings"]),
+    )
+
+
+def _task(source: Source, kind: Kind) -> dict[str, Any] | None:
+    """The task of a foreign head, where its files say enough of it."""
+    labels = list(_labels(source, kind) or ())
+    if kind == "ForSequenceClassification" and len(labels) > 1:
+        return {"name": "sequence_classification", "labels": labels}
+    if kind == "ForTokenClassification" and "O" in labels:
+        return {"name": "token_classification", "labels": labels}
+    if kind == "ForMultipleChoice" and source.choices:
+        return {"name": "multiple_choice", "choices": source.choices}
+    named = {"ForQuestionAnswering": "span_extraction", "ForMaskedLM": "masked_language_modeling"}
+    return {"name": named[kind]} if kind in named else None

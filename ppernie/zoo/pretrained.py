@@ -1,0 +1,127 @@
+"""Networks with pretrained weights, from wherever they come."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ppernie import registry
+from ppernie.errors import UserError
+from ppernie.zoo.layout import Fit, Kind, fit
+from ppernie.zoo.sources import Source, check_architecture, layouts, open_source
+from ppernie.zoo.weights import empty_network, fill
+
+if TYPE_CHECKING:
+    import paddle
+    from pydantic import BaseModel
+
+logger = logging.getLogger("ppernie")
+
+ENCODER = "encoder"
+
+
+def from_pretrained(
+    source: str | Path,
+    head: str | None = None,
+    *,
+    num_labels: int | None = None,
+    new_head: bool = False,
+    variant: str | None = None,
+    **overrides: Any,
+) -> paddle.nn.Layer:
+    """A network with pretrained weights, in evaluation mode.
+
+    The encoder's weights must fit to the name and the number. A head that is asked for and not stored is drawn anew,
+    and the log lists it; one that is stored in another shape or in part is an error.
+
+    Args:
+        source: the name of a released model (``ppernie download list``), a folder that ppernie, PaddleNLP or Hugging
+            Face wrote, a weight file, an archive of PaddlePaddle/ERNIE, or the http(s) address of one of the two.
+        head: the task that the network is for, such as ``sequence_classification``; ``encoder`` for none. By default
+            the head that is stored.
+        num_labels: classes of the head, where it has some; by default those that are stored.
+        new_head: draw the head anew though one is stored.
+        variant: the released model whose shape a weight file has that lies alone.
+        overrides: fields of the family's configuration, such as ``hidden_dropout_prob``.
+
+    Raises:
+        UserError: the source is unknown, unreachable, damaged or not the network that is asked for.
+    """
+    opened = open_source(source, variant)
+    config = check_architecture(opened.family, opened.architecture | overrides, "from_pretrained")
+    model, new = load_network(opened, _wanted(opened, head), config, num_labels=num_labels, new_head=new_head)
+    # Of the encoder only a pooler may be new, and only where nothing reads it.
+    if head is None and (lacking := [name for name in new if not name.startswith("backbone.")]):
+        raise UserError(f"{opened.place}: lacks {', '.join(lacking[:10])}; name the head to be made new (head=...)")
+    model.eval()
+    return model
+
+
+def load_network(
+    source: Source, kind: Kind, config: BaseModel, *, num_labels: int | None = None, new_head: bool = False
+) -> tuple[paddle.nn.Layer, list[str]]:
+    """Builds a network and lays the source's weights over it.
+
+    Returns:
+        The network, and the names of its parameters that are not stored and were drawn; they are logged.
+
+    Raises:
+        UserError: the weights do not fit.
+    """
+    head = source.layout.heads[kind]
+    counted = any("labels" in row.sizes for row in head.rows)
+    found = fit(
+        source.tensors,
+        config,
+        source.layout,
+        kind,
+        stored_kind=source.kind,
+        labels=num_labels,
+        new_head=new_head,
+        place=str(source.place),
+    )
+    labels = num_labels
+    if counted and labels is None:
+        labels = _stored_labels(found)
+        if labels is None:
+            raise UserError(
+                f"{source.place}: holds no such head; say how many classes the new one has (num_labels=...)"
+            )
+    name = layouts(source.family)["ppernie"].brand + kind
+    network_class = registry.network_class(source.family, name)
+    model = empty_network(lambda: network_class(config, **({"num_labels": labels} if counted else {})))
+    return model, lay(model, found, str(source.place))
+
+
+def lay(model: paddle.nn.Layer, found: Fit, place: str) -> list[str]:
+    """Fills a network's parameters; those for which nothing is stored are drawn, logged, and returned by name."""
+    own = dict(model.named_parameters())
+    fill(own, found.tensors)
+    new = [name for name in own if name not in found.tensors]
+    if new:
+        model.reset_parameters(new)
+        logger.warning("Some weights were not in %s and are newly initialized: %s", place, new)
+    if found.left:
+        logger.info("Of %s these weights of another head were left: %s", place, found.left)
+    return new
+
+
+def _wanted(source: Source, head: str | None) -> Kind:
+    brand = layouts(source.family)["ppernie"].brand
+    if head == ENCODER:
+        return "Model"
+    if head is not None:
+        return registry.task_arch(source.family, head).removeprefix(brand)
+    kind = source.kind or "Model"
+    if kind not in source.layout.heads:
+        raise UserError(
+            f"{source.place}: its head, {kind}, is not one that is here; take its encoder "
+            f"(head='{ENCODER}') or name another head"
+        )
+    return kind
+
+
+def _stored_labels(found: Fit) -> int | None:
+    bias = found.tensors.get("classifier.bias")
+    return None if bias is None else bias.shape[0]
