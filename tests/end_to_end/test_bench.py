@@ -34,6 +34,17 @@ def test_infer(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(difference["ONNX Runtime fp32"]) < 1e-4
 
 
+def test_load(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    assert main(["bench", "load", "--sizes", "4x312", "--rounds", "1"]) == 0
+    header, _, *sides = rows(capsys)
+    assert [side[1] for side in sides][0] == "ppernie" and [side[1] for side in sides][-2:] == [
+        "PaddleNLP",
+        "Hugging Face",
+    ]
+    assert all(float(side[header.index("peak / weights")]) < 1.3 for side in sides[:3])
+
+
 def test_tokenize(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("paddlenlp")
     text = tmp_path / "text.txt"
