@@ -63,8 +63,8 @@ def _arch(values: dict[str, Any], report: Report) -> ArchSection | None:
     report.known |= known_keys(family, ("Arch",))
     preset = _variant_fields(head, report)
     if head.variant is None:
-        preset = _pretrained_fields(values, report)
-    if not preset and not own and head.variant is None and (variants := registry.arch_variants(head.name)):
+        preset = _pretrained_fields(values, head, report)
+    if preset == {} and not own and head.variant is None and (variants := registry.arch_variants(head.name)):
         report.add(("Arch", "variant"), f"name a variant ({', '.join(variants)}) or give the architecture's fields")
         return None
     fields = (preset or {}) | own
@@ -86,8 +86,8 @@ def _variant_fields(head: ArchHead, report: Report) -> dict[str, Any] | None:
     return variants[head.variant]
 
 
-def _pretrained_fields(values: dict[str, Any], report: Report) -> dict[str, Any]:
-    """The fields that the pretrained model sets where no variant is named."""
+def _pretrained_fields(values: dict[str, Any], head: ArchHead, report: Report) -> dict[str, Any] | None:
+    """The fields that the pretrained model sets where no variant is named; None for a wrong one, which is reported."""
     section = values.get("Global")
     name = section.get("pretrained_model") if isinstance(section, dict) else None
     if not isinstance(name, str):
@@ -95,10 +95,15 @@ def _pretrained_fields(values: dict[str, Any], report: Report) -> dict[str, Any]
     from ppernie.zoo.sources import known_architecture
 
     try:
-        return known_architecture(name) or {}
+        family, fields = known_architecture(name)
     except UserError as error:
         report.add(("Global", "pretrained_model"), str(error))
-        return {}
+        return None
+    own = head.name.partition("/")[0]
+    if family not in (None, own):
+        report.add(("Global", "pretrained_model"), f"{name} is of the family {family}, Arch.name of {own}")
+        return None
+    return fields
 
 
 def _task(value: dict[str, Any], report: Report) -> TaskSection | None:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ppernie import registry
 from ppernie.data.readers import Purpose, read_examples
 from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
-from ppernie.data.tokenizers.files import VOCAB_FILE
 from ppernie.errors import UserError
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.layout import fit
 from ppernie.zoo.pretrained import lay
 from ppernie.zoo.sources import Source, open_source
-from ppernie.zoo.tokenizer import read_tokenizer
+from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
 from ppernie.zoo.weights import empty_network
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def assemble(config: Config) -> Parts:
 
 def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
     """The pretrained model's tokenizer, whose ids its weights know; without one, that of ``Data.tokenizer``."""
-    if source is not None and (source.folder / VOCAB_FILE).exists():
+    if source is not None and has_tokenizer(source.folder):
         return read_tokenizer(source.folder)
     section = config.Data.tokenizer
     if section is None or section.vocab_file is None:

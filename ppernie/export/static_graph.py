@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from paddle.static import InputSpec
 
-from ppernie.device import cpu_has_bf16
+from ppernie.cpu import cpu_has_bf16
 from ppernie.errors import UserError
 from ppernie.export.rewrite import inference_form
 from ppernie.files import new_folder

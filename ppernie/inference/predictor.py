@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ppernie.device import choose_device, cpu_count
+from ppernie.cpu import cpu_count
+from ppernie.device import choose_device
 from ppernie.errors import UserError
 from ppernie.inference import limits, runtime
 from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field

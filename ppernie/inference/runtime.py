@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ppernie.device import cpu_has_bf16
+from ppernie.cpu import cpu_has_bf16
 from ppernie.errors import UserError
 
 

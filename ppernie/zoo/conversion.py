@@ -12,14 +12,13 @@ import numpy as np
 
 from ppernie import registry
 from ppernie.data.tokenizers import Tokenizer, write_tokenizer
-from ppernie.data.tokenizers.files import VOCAB_FILE
 from ppernie.errors import UserError
-from ppernie.files import new_folder
+from ppernie.files import new_folder, writing
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import save_model
-from ppernie.zoo.layout import Kind, fit, write
+from ppernie.zoo.layout import Fit, Kind, fit, write
 from ppernie.zoo.sources import Source, check_architecture, layouts, open_source
-from ppernie.zoo.tokenizer import read_tokenizer
+from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
 from ppernie.zoo.weights import write_weights
 
 logger = logging.getLogger("ppernie")
@@ -42,8 +41,9 @@ def convert(source: str | Path, target: Path, library: str, variant: str | None 
         UserError: the source cannot be read, the target is there already or cannot be written, or the library has no
             network or tokenizer that would compute the same.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: is there already; name a new folder")
+    with writing(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UserError(f"{target}: is there already; name a new folder")
     opened = open_source(source, variant)
     kind = opened.kind or "Model"
     if kind not in opened.layout.heads:
@@ -52,30 +52,33 @@ def convert(source: str | Path, target: Path, library: str, variant: str | None 
             "ppernie.from_pretrained(..., head='encoder')"
         )
     config = check_architecture(opened.family, opened.architecture, str(opened.place))
+    found = fit(opened.tensors, config, opened.layout, kind, stored_kind=opened.kind, place=str(opened.place))
+    if opened.layout.heads[kind].rows and all(name.startswith("backbone.") for name in found.tensors):
+        raise UserError(f"{opened.place}: its configuration says {kind}, and it holds no such head")
+    labels = _labels(opened, found) if opened.layout.heads[kind].counted else None
     tokenizer = _tokenizer(opened)
     values = None
     if library != "ppernie":
         foreign_kind = "Model" if kind == "DualEncoder" else kind
         convert_module = registry.family_convert(opened.family)
         assert convert_module is not None
-        values = convert_module.write_config(library, config, foreign_kind, _labels(opened, kind))
+        values = convert_module.write_config(library, config, foreign_kind, labels)
         if kind == "ForMultipleChoice" and opened.choices:
             values["num_choices"] = opened.choices
-    found = fit(opened.tensors, config, opened.layout, kind, stored_kind=opened.kind, place=str(opened.place))
     if found.left:
         logger.warning("%s: left out, since they are of another head: %s", opened.place, found.left)
     state = {name: np.asarray(tensor) for name, tensor in found.tensors.items()}
     if values is None:
-        save_model(target, state, opened.description or _description(opened, kind), tokenizer, {})
+        save_model(target, state, opened.description or _description(opened, kind, labels), tokenizer, {})
     else:
         foreign = write(state, config, layouts(opened.family)[library], kind)
         _save_foreign(target, library, foreign, values, tokenizer, dict(config)["max_position_embeddings"])
 
 
 def _tokenizer(source: Source) -> Tokenizer | None:
-    if (source.folder / VOCAB_FILE).exists():
+    if has_tokenizer(source.folder):
         return read_tokenizer(source.folder)
-    logger.warning("%s: holds no %s, so the new folder has no tokenizer", source.folder, VOCAB_FILE)
+    logger.warning("%s: holds no vocabulary, so the new folder has no tokenizer", source.folder)
     return None
 
 
@@ -99,29 +102,27 @@ def _save_foreign(
             write_tokenizer(tokenizer, folder, library, max_length=max_length, gram=gram)  # type: ignore[arg-type]
 
 
-def _labels(source: Source, kind: Kind) -> tuple[str, ...] | None:
-    """Names of the classes, for heads that have some."""
-    if not any("labels" in row.sizes for row in source.layout.heads[kind].rows):
-        return None
-    if source.labels is not None:
-        return source.labels
-    count = next(t.shape[0] for name, t in source.tensors.items() if name.endswith("classifier.bias"))
-    return tuple(f"LABEL_{index}" for index in range(count))
+def _labels(source: Source, found: Fit) -> tuple[str, ...]:
+    """Names of the classes."""
+    count = found.tensors["classifier.bias"].shape[0]
+    labels = source.labels or tuple(f"LABEL_{index}" for index in range(count))
+    if len(labels) != count:
+        raise UserError(f"{source.place}: its head has {count} classes, and its configuration names {len(labels)}")
+    return labels
 
 
-def _description(source: Source, kind: Kind) -> ModelDescription:
+def _description(source: Source, kind: Kind, labels: tuple[str, ...] | None) -> ModelDescription:
     """What a folder of ours says of a network that another library wrote."""
     name = layouts(source.family)["ppernie"].brand + kind
     return ModelDescription(
         arch={"name": f"{source.family}/{name}", **source.architecture},
-        task=_task(source, kind),
+        task=_task(source, kind, list(labels or ())),
         max_length=min(_MAX_LENGTH, source.architecture["max_position_embeddings"]),
     )
 
 
-def _task(source: Source, kind: Kind) -> dict[str, Any] | None:
+def _task(source: Source, kind: Kind, labels: list[str]) -> dict[str, Any] | None:
     """The task of a foreign head, where its files say enough of it."""
-    labels = list(_labels(source, kind) or ())
     if kind == "ForSequenceClassification" and len(labels) > 1:
         return {"name": "sequence_classification", "labels": labels}
     if kind == "ForTokenClassification" and "O" in labels:

@@ -69,8 +69,7 @@ def load_network(
     Raises:
         UserError: the weights do not fit.
     """
-    head = source.layout.heads[kind]
-    counted = any("labels" in row.sizes for row in head.rows)
+    counted = source.layout.heads[kind].counted
     found = fit(
         source.tensors,
         config,

@@ -122,17 +122,19 @@ def open_source(source: str | Path, variant: str | None = None) -> Source:
     return _open_file(path, variant)
 
 
-def known_architecture(source: str) -> dict[str, Any] | None:
-    """Fields of the family's configuration, as far as they are known without a download: else None.
+def known_architecture(source: str) -> tuple[str | None, dict[str, Any]]:
+    """Family and fields of its configuration, as far as they are known without a download: of an address nothing is.
 
     Raises:
-        UserError: the source is on this machine, and damaged or not a model.
+        UserError: there is no such thing, or it is on this machine, and damaged or not a model.
     """
-    path = Path(source)
-    if _exists(path):
-        return open_source(path).architecture
-    known = manifest.variants().get(source)
-    return None if known is None else dict(known.architecture)
+    if "://" in source:
+        return None, {}
+    if source in manifest.variants() and not _exists(Path(source)):
+        known = manifest.find(source)
+        return known.network or known.family, dict(known.architecture)
+    opened = open_source(source)
+    return opened.family, opened.architecture
 
 
 def _exists(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from ppernie.data.tokenizers import ErnieTinyTokenizer, Tokenizer, open_tokenizer
 from ppernie.data.tokenizers.ernie_tiny import MAX_MODEL_BYTES, MODEL_FILE, WORDS_FILE
 from ppernie.data.tokenizers.files import VOCAB_FILE, read_bytes, read_vocab
-from ppernie.data.tokenizers.foreign import PICKLED_WORDS_FILE
+from ppernie.data.tokenizers.foreign import PICKLED_WORDS_FILE, RUST_FILE
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
@@ -20,6 +20,11 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     from ppernie.zoo.sources import open_source
 
     return read_tokenizer(open_source(source).folder)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a vocabulary; newer versions of Hugging Face write ``tokenizer.json`` alone."""
+    return (folder / VOCAB_FILE).exists() or (folder / RUST_FILE).exists()
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ppernie.device import cpu_count
+from ppernie.cpu import cpu_count
 from ppernie.errors import UserError
 from ppernie.zoo.formats import StoredTensor
 from ppernie.zoo.layout import Tensor, read_into

@@ -84,7 +84,7 @@ import contextlib, sys
 from ppernie.cli.main import main
 with contextlib.suppress(SystemExit):
     main(["--help"])
-import ppernie.data.tokenizers
+import ppernie.data.tokenizers, ppernie.zoo.pretrained, ppernie.zoo.conversion
 print(*sys.modules)
 """
     assert not set(HEAVY) & set(run(code).splitlines()[-1].split())

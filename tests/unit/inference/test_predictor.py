@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppernie.device import cpu_has_bf16
+from ppernie.cpu import cpu_has_bf16
 from ppernie.errors import UserError
 from ppernie.inference.predictor import Predictor
 
