@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class EncoderConfig(BaseModel):
     """A text encoder (``ppernie.nn.TextEncoder``); every field is explicit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     vocab_size: int = Field(ge=1, le=10_000_000, description="rows of the word table")
     hidden_size: int = Field(ge=1, le=65_536, description="width of the encoder")

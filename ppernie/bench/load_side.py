@@ -10,24 +10,33 @@ from typing import Any
 
 from ppernie.bench.side import memory_mb, serve
 
+Load = Callable[[Path], Any]
+Answer = Callable[[Any], Any]
 
-def _ppernie() -> Callable[[Path], Any]:
+
+_IDS = [[1, 2, 3, 4, 5, 6, 7, 2]]
+
+
+def _ppernie() -> tuple[Load, Answer]:
+    import paddle
+
     import ppernie
 
-    return ppernie.from_pretrained
+    return ppernie.from_pretrained, lambda network: network(paddle.to_tensor(_IDS))
 
 
-def _paddlenlp() -> Callable[[Path], Any]:
+def _paddlenlp() -> tuple[Load, Answer]:
+    import paddle
     from paddlenlp.transformers import ErnieModel
 
-    return lambda folder: ErnieModel.from_pretrained(str(folder))
+    return lambda folder: ErnieModel.from_pretrained(str(folder)), lambda network: network(paddle.to_tensor(_IDS))
 
 
-def _transformers() -> Callable[[Path], Any]:
-    import torch  # noqa: F401 - names what is missing
+def _transformers() -> tuple[Load, Answer]:
+    import torch
     from transformers import ErnieModel
 
-    return lambda folder: ErnieModel.from_pretrained(folder)
+    return ErnieModel.from_pretrained, lambda network: network(torch.tensor(_IDS))
 
 
 # Whose loader, and whose folder it reads.
@@ -45,17 +54,19 @@ def main(side: str, folder: str) -> None:
     prepare_loader, library = SIDES[side]
 
     def prepare() -> Callable[[str], dict[str, object]]:
-        load = prepare_loader()
-        load(Path(folder) / "tiny" / library)
+        load, answer = prepare_loader()
+        answer(load(Path(folder) / "tiny" / library))
 
         def timed(_: str) -> dict[str, object]:
             before = _forget_peak()
             start = time.perf_counter()
             network = load(Path(folder) / "full" / library)
-            seconds = time.perf_counter() - start
+            loaded = time.perf_counter() - start
+            answer(network)
+            answered = time.perf_counter() - start
             peak = memory_mb("VmHWM")
-            del network
-            return {"seconds": seconds, "rise_mb": None if before is None or peak is None else peak - before}
+            rise = None if before is None or peak is None else peak - before
+            return {"seconds": loaded, "answered": answered, "rise_mb": rise}
 
         return timed
 

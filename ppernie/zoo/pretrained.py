@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,19 @@ logger = logging.getLogger("ppernie")
 ENCODER = "encoder"
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps the garbage collector away: one pass over the objects of Paddle takes longer than the loading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_collection()
 def from_pretrained(
     source: str | Path,
     head: str | None = None,

@@ -67,14 +67,19 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, c
         ("Arch.vocab_size=20", "Arch.vocab_size"),
         ("AMP.dtype=bfloat16", "float32"),
         ("Global.device=gpu", "Global.device"),
-        ("Global.pretrained_model=nowhere", "no such model folder"),
-        ("Global.pretrained_model=ernie-3.0-nano-zh", "released model"),
+        ("Global.pretrained_model=nowhere", "no such folder or file, and no released model"),
+        ("Global.pretrained_model=ernie-3.0-nano-zh", "PPERNIE_OFFLINE"),
         ("Eval.metric=f1", "accuracy"),
     ],
 )
-def test_config(folder: Path, capsys: pytest.CaptureFixture[str], override: str, said: str) -> None:
+def test_config(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, override: str, said: str
+) -> None:
     import paddle
 
+    monkeypatch.setenv("PPERNIE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("PPNLP_HOME", str(folder / "paddlenlp"))
+    monkeypatch.setenv("PPERNIE_OFFLINE", "1")
     if override == "Global.device=gpu" and paddle.device.is_compiled_with_cuda():
         pytest.skip("this Paddle has CUDA")
     assert said in refused(folder, capsys, "-o", override)

@@ -55,9 +55,11 @@ def test_what_is_no_weights(tmp_path: Path, content: bytes) -> None:
 
 
 def test_absent_files(tmp_path: Path) -> None:
-    for path in (tmp_path / "x.pdparams", tmp_path / "x.index.json", tmp_path):
+    for path in (tmp_path / "x.pdparams", tmp_path / "x.index.json"):
         with pytest.raises(UserError, match="cannot be read"):
             open_weights(path)
+    with pytest.raises(UserError, match="holds no parameters"):
+        open_weights(tmp_path)
 
 
 def test_shards(sharded: Path) -> None:
