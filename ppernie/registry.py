@@ -23,6 +23,8 @@ from ppernie.errors import UserError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from ppernie.parallel.plan import Plan
+
 _ZOO = "model_zoo"
 _TASKS = {
     "sequence_classification": "ppernie.tasks.sequence_classification:SequenceClassification",
@@ -87,6 +89,13 @@ def family_convert(name: str) -> ModuleType | None:
     if importlib.util.find_spec(f"{_family(name).__name__}.convert") is None:
         return None
     return importlib.import_module(f"{_ZOO}.{name}.convert")
+
+
+def family_plan(name: str) -> Plan:
+    """How the family's weights are cut over ranks. Raises UserError where it has no plan."""
+    if importlib.util.find_spec(f"{_family(name).__name__}.plan") is None:
+        raise UserError(f"the family {name} has no plan: it runs with Distributed.mp = 1 alone")
+    return importlib.import_module(f"{_ZOO}.{name}.plan").PLAN
 
 
 def arch_names() -> list[str]:

@@ -13,7 +13,7 @@ from paddle.nn import functional as F
 
 from ppernie.architectures import EncoderConfig
 from ppernie.nn.functional import ACTIVATIONS
-from ppernie.nn.layers import Dropout, LayerNorm, Linear
+from ppernie.nn.layers import Dropout, LayerNorm, Linear, TiedDecoder
 from ppernie.nn.text_encoder import EncoderNetwork, TextEncoder
 
 
@@ -133,7 +133,7 @@ class ForMaskedLM(EncoderHead):
         self.transform = Linear(config.hidden_size, config.hidden_size)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.layer_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.decoder_bias = self.create_parameter([config.vocab_size], is_bias=True)
+        self.decoder = TiedDecoder(config.vocab_size)
 
     def forward(
         self,
@@ -152,5 +152,4 @@ class ForMaskedLM(EncoderHead):
         if masked_positions is not None:
             sequence = sequence.reshape([-1, self.config.hidden_size]).gather(masked_positions)
         sequence = self.layer_norm(self.activation(self.transform(sequence)))
-        table = self.backbone.embeddings.word_embeddings.weight
-        return paddle.matmul(sequence, table, transpose_y=True) + self.decoder_bias
+        return self.decoder(sequence, self.backbone.embeddings.word_embeddings.weight)

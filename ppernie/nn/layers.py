@@ -45,3 +45,17 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: paddle.Tensor) -> paddle.Tensor:
         return functional.dropout(input, self.p, self.training)
+
+
+class TiedDecoder(nn.Layer):
+    """Scores over a vocabulary whose matrix is an embedding table; only ``bias`` [vocab] is its own."""
+
+    bias: paddle.Tensor
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.bias = self.create_parameter([vocab_size], is_bias=True)
+
+    def forward(self, x: paddle.Tensor, table: paddle.Tensor) -> paddle.Tensor:
+        """``x @ table.T + bias``: [..., hidden] and [vocab, hidden] -> [..., vocab]."""
+        return paddle.matmul(x, table, transpose_y=True) + self.bias

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import paddle
 from paddle import nn
@@ -24,19 +24,22 @@ class EncoderNetwork(nn.Layer):
         super().__init__()
         self.config = config
 
-    def reset_parameters(self, names: Collection[str] | None = None) -> None:
-        """Draws every matrix from N(0, initializer_range); biases are 0 and norms the identity.
+    def draw(self, name: str, shape: Sequence[int]) -> paddle.Tensor:
+        """Values to start a parameter with: matrices from N(0, initializer_range), biases 0 and norms the identity.
 
         Args:
-            names: of the parameters to draw; all by default.
+            name: the parameter's dotted name.
+            shape: of the whole parameter.
         """
+        if len(shape) == 2:
+            return paddle.normal(0.0, self.config.initializer_range, shape)
+        return paddle.full(shape, 0.0 if name.endswith("bias") else 1.0)
+
+    def reset_parameters(self, names: Collection[str] | None = None) -> None:
+        """Draws the parameters of these names, or all."""
         for name, parameter in self.named_parameters():
-            if names is not None and name not in names:
-                continue
-            if parameter.ndim == 2:
-                nn.initializer.Normal(0.0, self.config.initializer_range)(parameter)
-            else:
-                nn.initializer.Constant(0.0 if name.endswith("bias") else 1.0)(parameter)
+            if names is None or name in names:
+                parameter.set_value(self.draw(name, parameter.shape))
 
 
 class TextEncoder(EncoderNetwork):

@@ -53,7 +53,7 @@ _MASKED_LM = (
         "mlm", "mask_lm_trans_fc", "matrix", _SQUARE),
     Row("layer_norm", "cls.predictions.layer_norm", "cls.predictions.transform.LayerNorm",
         "mlm_ln", "mask_lm_trans_layer_norm", "norm", ("hidden_size",)),
-    Row("decoder_bias", "cls.predictions.decoder_bias", "cls.predictions.bias",
+    Row("decoder.bias", "cls.predictions.decoder_bias", "cls.predictions.bias",
         "mlm_bias", "mask_lm_out_fc.b_0", "vector", ("vocab_size",)),
 )
 # fmt: on
@@ -92,7 +92,7 @@ def ours(brand: str, extra: tuple[Row, ...] = ()) -> Layout:
         encoder=_ENCODER + extra,
         pooler=_POOLER,
         heads=_heads("ours", "backbone."),
-        head_names=("classifier.", "transform.", "layer_norm.", "decoder_bias"),
+        head_names=("classifier.", "transform.", "layer_norm.", "decoder."),
     )
 
 

@@ -116,7 +116,7 @@ def test_another_task_over_the_encoder(world: Path, tmp_path: Path, capsys: pyte
     assert run(tmp_path, values) == 0
     assert_same_encoder(world / "language/best_model", weights(world / "first/best_model"))
     log = capsys.readouterr().out
-    assert "'decoder_bias'" in log and "left: ['classifier.weight', 'classifier.bias']" in log
+    assert "'decoder.bias'" in log and "left: ['classifier.weight', 'classifier.bias']" in log
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def our_state(architecture: str, pooler: bool = True) -> State:
             "classifier.bias": (LABELS[architecture],),
         }
     if architecture == "ErnieForMaskedLM":
-        shapes |= {"transform.weight": (12, 12), "transform.bias": (12,), "decoder_bias": (13,)}
+        shapes |= {"transform.weight": (12, 12), "transform.bias": (12,), "decoder.bias": (13,)}
         shapes |= {"layer_norm.weight": (12,), "layer_norm.bias": (12,)}
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
