@@ -55,14 +55,26 @@ class TrainingBatches:
     Args:
         task: encodes and collates.
         items: what the examples expanded to.
-        batch_size: items in a batch.
+        batch_size: items in a batch on one rank.
         seed: of order and masks.
         workers: processes that make batches ahead; 0 makes them in this one.
+        rank, world: which part of every batch is this rank's; all parts together are the batch of one rank with
+            ``world`` times the size.
     """
 
-    def __init__(self, task: Task, items: Sequence[Item], batch_size: int, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        items: Sequence[Item],
+        batch_size: int,
+        seed: int,
+        workers: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.task, self.items, self.seed, self.workers = task, items, seed, workers
-        self.batch_size = batch_size
+        self.batch_size = batch_size * world
+        self.rank, self.world = rank, world
         self._lengths = np.asarray([item.length for item in items])
 
     def __len__(self) -> int:
@@ -79,7 +91,17 @@ class TrainingBatches:
             yield batch, Counts(*batch.pop("counts").tolist())
 
     def make(self, indices: np.ndarray, epoch: int) -> Batch:
-        """One batch from the indices of its items, with its ``Counts`` as the array ``counts``."""
+        """This rank's part of a batch, from the indices of all its items, with its ``Counts`` as the array ``counts``.
+
+        A rank for which nothing is left gets an item whose counts are 0, since all ranks compute together.
+        """
+        own = np.array_split(indices, self.world)[self.rank]
+        batch = self._collate(own if len(own) else indices[:1], epoch)
+        if not len(own):
+            batch["counts"][:] = 0
+        return batch
+
+    def _collate(self, indices: np.ndarray, epoch: int) -> Batch:
         features = [self.task.encode(self.items[i], (self.seed, epoch, int(i))) for i in indices]
         batch = self.task.collate(features)
         tokens = sum(int((batch[name] != self.task.tokenizer.pad_id).sum()) for name in self.task.id_names)

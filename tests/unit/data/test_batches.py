@@ -103,3 +103,14 @@ def test_evaluation_sees_every_item_once_the_longest_first(task: Any, items: lis
     assert widths == sorted(widths, reverse=True)
     for (_, batch), (_, again) in zip(found, evaluation_batches(task, items, 7), strict=True):
         np.testing.assert_array_equal(batch["input_ids"], again["input_ids"])
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_ranks_parts_make_the_batch_of_one(task: Any, items: list[Any], world: int) -> None:
+    """30 items in batches of 8: of the last one, 6 items, some of 4 ranks get one; of 33 in a batch of 32, most none."""
+    for several in (items, items[:25]):
+        whole = [counts for _, counts in collect(TrainingBatches(task, several, 8, 5, workers=0), 0)]
+        ranks = [TrainingBatches(task, several, 8 // world, 5, 0, rank, world) for rank in range(world)]
+        parts = [[counts for _, counts in collect(batches, 0)] for batches in ranks]
+        assert [Counts(*np.sum(counts, axis=0)) for counts in zip(*parts, strict=True)] == whole
+    assert Counts(0, 0, 0) in {counts for part in parts for counts in part}
