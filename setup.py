@@ -31,6 +31,7 @@ LIBRARY = [
     "sentencepiece",
     "tokenizers",
     "tqdm",
+    "xxhash",
 ]
 CPU = ["paddlepaddle==3.3.1"]
 DEVELOPMENT = [

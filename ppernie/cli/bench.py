@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, inference, loading or tokenizing beside other libraries"
+HELP = "measure training, inference, loading, checkpoints or tokenizing beside other libraries"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tokenize.add_argument("--text", required=True, metavar="FILE", help="one sentence a line")
     tokenize.add_argument("--rounds", type=int, default=5, metavar="N")
 
+    checkpoint = benches.add_parser("checkpoint", help="saving and loading beside the disk's speed and Paddle's own")
+    checkpoint.add_argument("--size-mb", type=int, default=2048, metavar="N")
+    checkpoint.add_argument("--rounds", type=int, default=3, metavar="N", help="saves and loads of each side")
+    checkpoint.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
+
 
 def run(args: argparse.Namespace) -> int:
     print(_table(args))
@@ -50,6 +55,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.load import benchmark as benchmark_loading
 
         return benchmark_loading(args.sizes, args.rounds, args.threads)
+    if args.bench == "checkpoint":
+        from ppernie.bench.checkpoint import benchmark as benchmark_checkpoint
+
+        return benchmark_checkpoint(args.size_mb, args.rounds, args.folder)
     from ppernie.bench import tokenize
     from ppernie.table import render
 

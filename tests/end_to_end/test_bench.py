@@ -55,6 +55,14 @@ def test_tokenize(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(rows(capsys)) > 3
 
 
+def test_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "checkpoint", "--size-mb", "64", "--rounds", "1", "--folder", str(tmp_path)]) == 0
+    header, _, *sides = rows(capsys)
+    assert [side[0] for side in sides][:2] == ["plain write", "ppernie"]
+    assert all(float(side[header.index("save s")]) > 0 for side in sides)
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "train", "--sizes", "3x3"]) == 2
     assert "4x312" in capsys.readouterr().err

@@ -26,13 +26,13 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"the run ended without {text!r}: {''.join(seen)}")
 
 
-def kill_and_resume(small_training: Callable[[str, int], Any], kills: int) -> None:
+def kill_and_resume(small_training: Callable[[str, int], Any], kills: int, *arguments: str) -> None:
     steps = kills * STEPS_A_LIFE
     whole, killed = small_training("whole", steps), small_training("killed", steps)
     whole.finish()
     moments = random.Random(0)
     for _ in range(kills):
-        process = killed.start("--resume", "auto")
+        process = killed.start("--resume", "auto", *arguments)
         if moments.random() < 0.75:
             wait_for(process, "[Train]")
             time.sleep(moments.uniform(0, LONGEST_LIFE))
@@ -41,13 +41,17 @@ def kill_and_resume(small_training: Callable[[str, int], Any], kills: int) -> No
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    killed.finish("--resume", "auto")
+    killed.finish("--resume", "auto", *arguments)
     assert killed.remains() == whole.remains()
     assert killed.steps() == whole.steps() == list(range(1, steps + 1))
 
 
 def test_a_run_survives_six_kills(small_training: Callable[[str, int], Any]) -> None:
     kill_and_resume(small_training, 6)
+
+
+def test_a_run_that_saves_beside_the_training_survives_kills(small_training: Callable[[str, int], Any]) -> None:
+    kill_and_resume(small_training, 3, "-o", "Train.async_save=true", "-o", "Train.save_every=1")
 
 
 @pytest.mark.slow
