@@ -18,6 +18,9 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_sources(value, report)
     _check_length(value, report)
     _check_schedule(value, report)
+    _check_parts(value, report)
+    _check_tensor_parallel(value, report)
+    _check_pipeline(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -58,3 +61,59 @@ def _check_schedule(value: Any, report: Report) -> None:
     shares = [part / max_steps if max_steps and isinstance(part, int) else part for part in (warmup, decay)]
     if all(isinstance(share, float) for share in shares) and sum(shares) > 1:
         report.add(("Optimizer", "schedule", "decay"), f"warm-up ({warmup}) and decay ({decay}) exceed the run")
+
+
+def _check_parts(value: Any, report: Report) -> None:
+    for degree, lacking in (("ep", "experts"), ("sep", "attention over a sequence that is cut")):
+        if (value(f"Distributed.{degree}") or 1) > 1:
+            report.add(("Distributed", degree), f"no network here has {lacking}; leave {degree} at 1")
+    stage, sharding, pp = value("Distributed.sharding_stage"), value("Distributed.sharding"), value("Distributed.pp")
+    if stage in (2, 3) and sharding == 1:
+        report.add(("Distributed", "sharding_stage"), f"stage {stage} needs Distributed.sharding > 1")
+    elif stage in (2, 3) and pp is not None and pp > 1:
+        report.add(
+            ("Distributed", "sharding_stage"),
+            f"fleet cannot run stage {stage} in a pipeline; take stage 1 with Distributed.pp = {pp}",
+        )
+
+
+def _check_tensor_parallel(value: Any, report: Report) -> None:
+    mp, sequence_parallel = value("Distributed.mp"), value("Distributed.sequence_parallel")
+    if mp is None:
+        return
+    if sequence_parallel and mp == 1:
+        report.add(("Distributed", "sequence_parallel"), "needs Distributed.mp > 1, whose ranks share the sequence")
+    sizes = {
+        f"Arch.{key}": value(f"Arch.{key}")
+        for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size")
+    }
+    if sequence_parallel:
+        sizes["Data.max_length"] = value("Data.max_length")
+    uneven = [f"{key} = {size}" for key, size in sizes.items() if isinstance(size, int) and size % mp]
+    if uneven:
+        report.add(("Distributed", "mp"), f"{mp} does not divide {', '.join(uneven)}; choose another mp")
+
+
+def _check_pipeline(value: Any, report: Report) -> None:
+    pp, virtual, schedule = (value(f"Distributed.{key}") for key in ("pp", "virtual_stages", "schedule"))
+    if pp is None or virtual is None or schedule is None:
+        return
+    if (virtual > 1) != (schedule == "interleaved"):
+        report.add(("Distributed", "schedule"), "interleaved goes with Distributed.virtual_stages > 1, and 1f1b with 1")
+    elif virtual > 1 and pp <= 2:
+        report.add(
+            ("Distributed", "virtual_stages"), f"{virtual} virtual stages need Distributed.pp > 2; fleet says so"
+        )
+    layers, batches = value("Arch.num_hidden_layers"), value("Train.accumulate_steps")
+    if pp > 1 and isinstance(layers, int) and layers < pp * virtual:
+        product = f"{pp} x {virtual}" if virtual > 1 else f"{pp}"
+        report.add(("Distributed", "pp"), f"{product} stages are more than Arch.num_hidden_layers = {layers}")
+    elif virtual > 1 and isinstance(layers, int) and layers % (pp * virtual):
+        report.add(
+            ("Distributed", "virtual_stages"),
+            f"interleaved stages have one size, but {pp} x {virtual} does not divide Arch.num_hidden_layers = {layers}",
+        )
+    if virtual > 1 and isinstance(batches, int) and batches % pp:
+        report.add(
+            ("Distributed", "schedule"), f"interleaved needs a Train.accumulate_steps that is a multiple of pp = {pp}"
+        )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Steps = Annotated[int, Field(ge=0)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
+Degree = Annotated[int, Field(ge=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -31,6 +32,28 @@ class GlobalSection(Section):
         description="Model whose weights the run starts from: a released name, a folder, a file or an address",
     )
     new_head: bool = Field(default=False, description="Draw the head anew though the pretrained model has one")
+
+
+class DistributedSection(Section):
+    """How the work is cut over processes; the degrees multiply to the number of them."""
+
+    dp: Degree | None = Field(
+        default=None, description="Ranks with the same weights and other examples; null: what the others leave over"
+    )
+    sharding: Degree = Field(default=1, description="Ranks with other examples that share one optimizer state")
+    sharding_stage: Literal[1, 2, 3] = Field(
+        default=1, description="What those ranks share: 1 the optimizer state, 2 the gradients too, 3 the weights too"
+    )
+    mp: Degree = Field(default=1, description="Ranks that share each layer (tensor parallelism)")
+    pp: Degree = Field(default=1, description="Pipeline stages, each with some of the layers")
+    sep: Degree = Field(default=1, description="Ranks that share each sequence in attention")
+    ep: Degree = Field(default=1, description="Ranks that share the experts")
+    sequence_parallel: bool = Field(default=False, description="Cut activations between layers along the sequence")
+    recompute: Literal["none", "full", "selective"] = Field(
+        default="none", description="What the backward pass computes anew, to save memory: nothing, layers, attention"
+    )
+    virtual_stages: Degree = Field(default=1, description="Runs of layers that each pipeline stage takes in turn")
+    schedule: Literal["1f1b", "interleaved"] = Field(default="1f1b", description="Order of work in the pipeline")
 
 
 class ArchHead(Section):
@@ -149,6 +172,9 @@ class TrainSection(Section):
     log_every: int = Field(default=10, ge=1, description="Steps between log lines")
     save_every: int | None = Field(default=None, ge=1, description="Steps between checkpoints; null saves each epoch")
     keep_last: int = Field(default=2, ge=1, description="Checkpoints to keep")
+    async_save: bool = Field(
+        default=False, description="Write checkpoints beside the training, from a second copy of weights and moments"
+    )
     on_nan: Literal["stop", "skip", "rollback"] = Field(
         default="stop", description="What to do about a non-finite loss"
     )
@@ -177,6 +203,9 @@ class Config(Section):
     """A checked config; attribute names are the section names of the YAML."""
 
     Global: GlobalSection = Field(description="The run as a whole")
+    Distributed: DistributedSection = Field(
+        default=DistributedSection(), description="How the work is cut over processes"
+    )
     Arch: ArchSection = Field(description="The architecture")
     Task: TaskSection = Field(description="What the run asks of the model")
     Data: DataSection = Field(description="The examples")

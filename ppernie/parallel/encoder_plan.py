@@ -21,3 +21,6 @@ HEADS = (
     Rule("layer_norm", Whole()),
     Rule("decoder", VocabHead()),
 )
+# All of a layer, or attention alone, whose memory grows with the square of the length (Korthikanti et al. 2022,
+# section 5).
+RECOMPUTE = {"full": ("*encoder.layers.?", "*encoder.layers.??", "*encoder.layers.???"), "selective": ("*.self_attn",)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import paddle
+from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
 from paddle.distributed.fleet.layers.mpu.random import get_rng_state_tracker
 from paddle.distributed.fleet.meta_parallel import (
@@ -13,18 +14,23 @@ from paddle.distributed.fleet.meta_parallel import (
     RowParallelLinear,
     VocabParallelEmbedding,
 )
+from paddle.nn import functional as F
 
 from ppernie.errors import UserError
 from ppernie.nn.layers import TiedDecoder
 from ppernie.parallel.cut import Cut
 from ppernie.parallel.plan import Column, Heads, Kind, PerHead, Plan, Row, Vocab, VocabHead, own_parameters
-
-# The state of random numbers that differ between tensor-parallel ranks, as fleet names it.
-LOCAL_RANDOM = "local_seed"
+from ppernie.parallel.sequence import SequenceColumn, SequenceRow
 
 
-def cut_network(network: paddle.nn.Layer, plan: Plan, config: Any, degree: int) -> dict[str, Cut]:
+def cut_network(
+    network: paddle.nn.Layer, plan: Plan, config: Any, degree: int, sequence: bool = False
+) -> dict[str, Cut]:
     """Puts this rank's parallel layers into a lazily built network; returns the layout of every parameter.
+
+    Args:
+        network, plan, config, degree: as of ``Plan.cuts``.
+        sequence: whether the ranks have parts of the sequences between the cut layers.
 
     Raises:
         UserError: the plan does not fit the network, or the network to the degree.
@@ -36,15 +42,17 @@ def cut_network(network: paddle.nn.Layer, plan: Plan, config: Any, degree: int) 
         rule = plan.rule(name, own_parameters(layer))
         if rule is None:
             continue
-        replacement = _parallel(layer, rule.kind, name, degree)
+        replacement = _parallel(layer, rule.kind, name, degree, sequence)
         if replacement is not layer:
             parent, _, attribute = name.rpartition(".")
             setattr(_sublayer(network, parent), attribute, replacement)
     return cuts
 
 
-def cross_entropy_sum(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-    """Sum of the cross entropies of logits [n, vocab / ranks], cut by vocabulary, with labels int64 [n]."""
+def cross_entropy_sum(logits: paddle.Tensor, labels: paddle.Tensor, classes: int) -> paddle.Tensor:
+    """Sum of the cross entropies of logits, [n, classes] or cut to [n, classes / ranks], with labels int64 [n]."""
+    if logits.shape[-1] == classes:
+        return F.cross_entropy(logits, labels, reduction="sum")
     return ParallelCrossEntropy()(logits, labels.unsqueeze(-1)).sum()
 
 
@@ -54,14 +62,15 @@ def _sublayer(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
     return network
 
 
-def _parallel(layer: paddle.nn.Layer, kind: Kind, name: str, degree: int) -> paddle.nn.Layer:
+def _parallel(layer: paddle.nn.Layer, kind: Kind, name: str, degree: int, sequence: bool) -> paddle.nn.Layer:
+    column, row = (SequenceColumn, SequenceRow) if sequence else (ColumnParallelLinear, RowParallelLinear)
     with paddle.LazyGuard():
         if isinstance(kind, Column):
             inputs, outputs = layer.weight.shape
-            return ColumnParallelLinear(inputs, outputs, has_bias=layer.bias is not None, gather_output=False)
+            return column(inputs, outputs, has_bias=layer.bias is not None, gather_output=False)
         if isinstance(kind, Row):
             inputs, outputs = layer.weight.shape
-            return RowParallelLinear(inputs, outputs, has_bias=layer.bias is not None, input_is_parallel=True)
+            return row(inputs, outputs, has_bias=layer.bias is not None, input_is_parallel=True)
         if isinstance(kind, Vocab):
             return VocabParallelEmbedding(*layer.weight.shape)
         if isinstance(kind, VocabHead):
@@ -74,15 +83,17 @@ def _parallel(layer: paddle.nn.Layer, kind: Kind, name: str, degree: int) -> pad
 
 
 class _CutDecoder(TiedDecoder):
-    """Scores over this rank's part of the vocabulary."""
+    """Scores over this rank's part of the vocabulary in training, where the loss is parallel; else over all of it."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__(vocab_size)
         _mark(self.bias, 0)
+        self._group = fleet.get_hybrid_communicate_group().get_model_parallel_group()
 
     def forward(self, x: paddle.Tensor, table: paddle.Tensor) -> paddle.Tensor:
         # Identity here, and the sum of all ranks' gradients on the way back.
-        return super().forward(mp_ops._c_identity(x), table)
+        scores = super().forward(mp_ops._c_identity(x, group=self._group), table)
+        return scores if self.training else mp_ops._c_concat(scores, group=self._group)
 
 
 def _cut_in_place(layer: paddle.nn.Layer, axis: int, degree: int) -> paddle.nn.Layer:
@@ -108,7 +119,7 @@ def _with_share_of_heads(layer: paddle.nn.Layer, attribute: str, name: str, degr
 
     def forward(*arguments: Any, **named: Any) -> paddle.Tensor:
         # Other heads, so other dropout than on the other ranks.
-        with get_rng_state_tracker().rng_state(LOCAL_RANDOM):
+        with get_rng_state_tracker().rng_state():
             return plain(*arguments, **named)
 
     layer.forward = forward  # type: ignore[method-assign]

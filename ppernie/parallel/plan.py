@@ -8,8 +8,8 @@ ones. A parameter that no rule names, and a rule that matches nothing it could c
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ppernie.errors import UserError
@@ -83,10 +83,14 @@ class Plan:
     Attributes:
         rules: for what all of its networks have.
         optional: for what only some have, such as heads.
+        sequence: pattern of the layer in which sequence parallelism cuts the sequences.
+        recompute: patterns of the layers whose activations are made again on the way back, by mode.
     """
 
     rules: tuple[Rule, ...]
     optional: tuple[Rule, ...] = ()
+    sequence: str | None = None
+    recompute: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def cuts(self, network: paddle.nn.Layer, config: Any, degree: int) -> dict[str, Cut]:
         """The layout of every parameter by its dotted name, from the whole, plain network.

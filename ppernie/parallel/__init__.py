@@ -1,0 +1,1 @@
+"""A plain network on many ranks, by a plan, over fleet."""

@@ -1,0 +1,157 @@
+"""How many ranks there are, and which part of the work each of them has."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+from ppernie.config.sections import Config, DistributedSection
+from ppernie.errors import UserError
+from ppernie.parallel.ranks import Alone, Fleet, Ranks
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that the launcher started, and which of them this one is."""
+
+    size: int = 1
+    rank: int = 0
+
+
+def world() -> World:
+    """What ``paddle.distributed.launch`` told this process; one rank where nothing launched it."""
+    return World(int(os.environ.get("PADDLE_TRAINERS_NUM", "1")), int(os.environ.get("PADDLE_TRAINER_ID", "0")))
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Degrees whose product is the number of ranks, and this rank's place among them."""
+
+    # From the outermost to the innermost, by which fleet numbers its ranks: tensor-parallel ranks are neighbours.
+    AXES: ClassVar = ("dp", "pp", "sharding", "sep", "mp")
+
+    dp: int = 1
+    sharding: int = 1
+    mp: int = 1
+    pp: int = 1
+    sep: int = 1
+    rank: int = 0
+
+    @property
+    def world(self) -> int:
+        """Number of ranks."""
+        return math.prod(self._degrees())
+
+    @property
+    def data_world(self) -> int:
+        """Number of parts that a batch is dealt out in: sharding ranks, too, have their own examples."""
+        return self.dp * self.sharding
+
+    def place(self, rank: int) -> dict[str, int]:
+        """Coordinates of a rank by axis."""
+        places = {}
+        for axis, degree in reversed(list(zip(self.AXES, self._degrees(), strict=True))):
+            rank, places[axis] = divmod(rank, degree)
+        return places
+
+    @property
+    def mp_rank(self) -> int:
+        """Which part of a cut weight this rank holds."""
+        return self.place(self.rank)["mp"]
+
+    @property
+    def pp_rank(self) -> int:
+        """The pipeline stage of this rank."""
+        return self.place(self.rank)["pp"]
+
+    @property
+    def dp_rank(self) -> int:
+        """Which copy of weights and optimizer state this rank has."""
+        return self.place(self.rank)["dp"]
+
+    @property
+    def sharding_rank(self) -> int:
+        """Which part of the optimizer state this rank holds."""
+        return self.place(self.rank)["sharding"]
+
+    @property
+    def data_rank(self) -> int:
+        """Which part of a batch this rank reads."""
+        place = self.place(self.rank)
+        return place["dp"] * self.sharding + place["sharding"]
+
+    @property
+    def is_first_stage(self) -> bool:
+        """Whether this rank reads the inputs."""
+        return self.pp_rank == 0
+
+    @property
+    def is_last_stage(self) -> bool:
+        """Whether this rank computes the loss."""
+        return self.pp_rank == self.pp - 1
+
+    def data_groups(self) -> Iterator[list[int]]:
+        """The ranks that hold the same weights and read different examples, group by group."""
+        for kept in product(range(self.pp), range(self.sep), range(self.mp)):
+            yield [rank for rank in range(self.world) if self._weights_of(rank) == kept]
+
+    def _weights_of(self, rank: int) -> tuple[int, int, int]:
+        place = self.place(rank)
+        return place["pp"], place["sep"], place["mp"]
+
+    def degrees(self) -> dict[str, int]:
+        """Degrees by axis."""
+        return dict(zip(self.AXES, self._degrees(), strict=True))
+
+    def _degrees(self) -> list[int]:
+        return [getattr(self, axis) for axis in self.AXES]
+
+
+def resolve(section: DistributedSection, launched: World) -> Topology:
+    """The topology of the section over the launched processes; ``dp: null`` takes what the others leave over.
+
+    Raises:
+        UserError: the degrees do not multiply to the number of processes; the message prints the equation.
+    """
+    fixed = {axis: getattr(section, axis) for axis in ("sharding", "mp", "pp", "sep")}
+    rest = math.prod(fixed.values())
+    dp = max(launched.size // rest, 1) if section.dp is None else section.dp
+    if dp * rest != launched.size:
+        shown = {"dp": dp} | {axis: degree for axis, degree in fixed.items() if axis != "sep" or degree > 1}
+        equation = " x ".join(f"{axis} {degree}" for axis, degree in shown.items())
+        started = "1 process was" if launched.size == 1 else f"{launched.size} processes were"
+        raise UserError(
+            f"{equation} = {dp * rest}, but {started} started; change the degrees of Distributed, or start "
+            f"{dp * rest} processes with python -m paddle.distributed.launch --nproc_per_node"
+        )
+    return Topology(dp=dp, **fixed, rank=launched.rank)
+
+
+def start(topology: Topology, config: Config) -> Ranks:
+    """Brings the ranks together; ``use_device`` has selected the device.
+
+    On one rank nothing of ``paddle.distributed`` is imported or started, and nothing is seeded.
+
+    Raises:
+        UserError: the device is the CPU, and the sharding is of a stage that fleet has for a GPU alone.
+    """
+    if topology.world == 1:
+        return Alone(topology)
+    if topology.pp > 1:
+        _report_bubble(topology.pp, config.Distributed.virtual_stages, config.Train.accumulate_steps)
+    return Fleet(topology, config)
+
+
+def _report_bubble(stages: int, virtual: int, batches: int) -> None:
+    idle = (stages - 1) / (batches * virtual + stages - 1)
+    advice = "; raise Train.accumulate_steps" if batches < 4 * stages else ""
+    _LOG.info(
+        "a pipeline of %d stages over %d batches a step is idle for %.0f%% of it%s", stages, batches, 100 * idle, advice
+    )
