@@ -48,6 +48,10 @@ class Counts(NamedTuple):
     samples: float
     tokens: float
 
+    def times(self, factor: float) -> Counts:
+        """As much of each."""
+        return Counts(*(count * factor for count in self))
+
 
 class TrainingBatches:
     """The training set as numbered batches.

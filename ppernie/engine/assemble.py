@@ -12,17 +12,17 @@ from ppernie.data.readers import Purpose, read_examples
 from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
 from ppernie.errors import UserError
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.layout import fit
-from ppernie.zoo.pretrained import lay
+from ppernie.zoo.layout import Fit, fit
+from ppernie.zoo.pretrained import tell
 from ppernie.zoo.sources import Source, open_source
 from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
-from ppernie.zoo.weights import empty_network
+from ppernie.zoo.weights import fill
 
 if TYPE_CHECKING:
-    import paddle
-
     from ppernie.config import sections
     from ppernie.config.sections import Config
+    from ppernie.parallel.network import Share
+    from ppernie.parallel.topology import Topology
     from ppernie.tasks.base import Item, Task
 
 logger = logging.getLogger("ppernie")
@@ -54,7 +54,7 @@ def assemble(config: Config) -> Parts:
     """
     if config.Data.train is None:
         raise UserError("Data.train is missing: name the training file or data set")
-    source = _pretrained(config)
+    source = pretrained_source(config)
     tokenizer = build_tokenizer(config, source)
     section = config.Task
     task = registry.task_class(section.name)(section.options, tokenizer, config.Data.max_length)
@@ -92,32 +92,44 @@ def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
     return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
 
 
-def build_model(config: Config, parts: Parts) -> paddle.nn.Layer:
-    """The network: new weights, or those of ``Global.pretrained_model``.
+def build_model(config: Config, parts: Parts, topology: Topology) -> Share:
+    """This rank's share of the network: with new weights, or those of ``Global.pretrained_model``.
 
-    Its encoder must fit exactly. A head of which it stores nothing is drawn anew, and logged.
+    Its encoder must fit exactly. A head of which it stores nothing is drawn anew, and logged. What is drawn depends on
+    the seed and the parameter's name alone.
     """
-    head = parts.task.head()
-    model = empty_network(lambda: parts.description.build_model(parts.task))
-    if parts.source is None:
-        model.reset_parameters()
-        return model
-    source = parts.source
-    found = fit(
-        source.tensors,
-        config.Arch.model,
-        source.layout,
-        source.kind_of(config.Arch.name),
-        stored_kind=source.kind,
-        labels=head.get("num_labels"),
-        new_head=config.Global.new_head,
-        place=str(source.place),
+    from ppernie.parallel.network import build_network, draw_parameters, parts_of
+
+    arch, source = config.Arch, parts.source
+    share = build_network(
+        lambda: parts.description.build_model(parts.task),
+        lambda: registry.family_plan(arch.name.partition("/")[0]),
+        arch.model,
+        topology,
+        config.Distributed,
     )
-    lay(model, found, str(source.place))
-    return model
+    found = Fit({}, [])
+    if source is not None:
+        found = fit(
+            source.tensors,
+            arch.model,
+            source.layout,
+            source.kind_of(arch.name),
+            stored_kind=source.kind,
+            labels=parts.task.head().get("num_labels"),
+            new_head=config.Global.new_head,
+            place=str(source.place),
+        )
+    fill(dict(share.network.named_parameters()), parts_of(found.tensors, share.cuts, topology))
+    new = [name for name in share.cuts if name not in found.tensors]
+    draw_parameters(share.network, new, share.cuts, config.Global.seed, topology)
+    if source is not None:
+        tell(found, new, str(source.place))
+    return share
 
 
-def _pretrained(config: Config) -> Source | None:
+def pretrained_source(config: Config) -> Source | None:
+    """``Global.pretrained_model``, opened and compared with ``Arch``. Raises UserError where it is another network."""
     name = config.Global.pretrained_model
     if name is None:
         return None

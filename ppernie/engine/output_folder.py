@@ -21,11 +21,15 @@ _FREE = {
     ("Global", "device"),
     ("Global", "threads"),
     ("Global", "pretrained_model"),
+    ("Distributed",),
     ("Data", "root"),
     ("Data", "workers"),
+    # Of one rank; the checkpoint knows the size over all of them.
+    ("Train", "batch_size"),
     ("Train", "log_every"),
     ("Train", "save_every"),
     ("Train", "keep_last"),
+    ("Train", "async_save"),
     ("Eval", "batch_size"),
     ("Export",),
 }
@@ -38,16 +42,20 @@ class OutputFolder:
         path: the folder; made where it is absent.
         config: the run's config.
         resume: whether a run that is there already is to go on.
+        leader: whether this process claims the folder, for all ranks of the run.
 
     Raises:
         UserError: the folder cannot be written, another run is using it, or it holds another run.
     """
 
-    def __init__(self, path: Path, config: Config, resume: bool) -> None:
+    def __init__(self, path: Path, config: Config, resume: bool, leader: bool = True) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.best_model = path / "best_model"
         self.results = path / "train_results.json"
+        self._lock: IO[str] | None = None
+        if not leader:
+            return
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = self._take()
@@ -98,7 +106,8 @@ class OutputFolder:
 
     def close(self) -> None:
         """Lets the next run in."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
 
 def _differences(stored: Any, current: Any, path: tuple[str, ...] = ()) -> list[str]:

@@ -79,6 +79,31 @@ class Recorder:
         self._visual.close()
 
 
+class NoRecorder(Recorder):
+    """Of the ranks that leave the telling to the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def rewind(self, step: int) -> None:
+        pass
+
+    def progress(self, step: int) -> None:
+        pass
+
+    def train(self, record: Mapping[str, Any]) -> None:
+        pass
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        pass
+
+    def event(self, kind: str, step: int, message: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _step_of(line: str) -> float:
     """The step of a record; a line that a kill cut short counts as later than all."""
     try:

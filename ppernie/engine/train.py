@@ -6,12 +6,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ppernie.engine.assemble import assemble, build_model
-from ppernie.engine.checkpoints import Checkpoints
 from ppernie.engine.logs import log_to_console, log_to_file
 from ppernie.engine.output_folder import OutputFolder
+from ppernie.errors import UserError
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -23,7 +21,7 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     """Trains and returns the content of ``train_results.json``.
 
     Args:
-        resume: None to start anew, ``"auto"`` for the newest complete checkpoint of the output folder (or a new start
+        resume: None to start anew, ``"auto"`` for the newest whole checkpoint of the output folder (or a new start
             where there is none), or a checkpoint folder.
 
     Raises:
@@ -34,7 +32,14 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     from ppernie.device import use_device
     from ppernie.engine.precision import check_precision
     from ppernie.nn import kernels
+    from ppernie.parallel.topology import resolve, start, world
 
+    topology = resolve(config.Distributed, world())
+    if topology.pp > 1 or (topology.sharding > 1 and config.Distributed.sharding_stage > 1):
+        raise UserError(
+            "this version trains with Distributed.dp, mp and sharding of stage 1; leave pp and sharding_stage at 1"
+        )
+    leads = topology.rank == 0
     device = use_device(config.Global.device, config.Global.threads)
     check_precision(config.AMP, device)
     if device == "cpu" and kernels.library() is None:
@@ -44,17 +49,14 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
         )
     # Everything that can be wrong with the data is found before the output folder is touched.
     parts = assemble(config)
-    folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None)
-    handler = log_to_file(folder.path / "train.log")
+    ranks = start(topology, config)
+    folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None, leads)
+    ranks.barrier()
+    handler = log_to_file(folder.path / "train.log") if leads else logging.NullHandler()
     try:
-        import paddle
-
         from ppernie.engine.trainer import Trainer
 
-        paddle.seed(int(np.random.SeedSequence(config.Global.seed).generate_state(1)[0]) >> 1)
-        trainer = Trainer(config, parts, build_model(config, parts), folder)
-        checkpoint = Checkpoints(folder.checkpoints, 1).latest() if resume == "auto" else resume and Path(resume)
-        return trainer.run(checkpoint or None)
+        return Trainer(config, parts, build_model(config, parts, topology), folder, ranks).run(resume)
     finally:
         logging.getLogger("ppernie").removeHandler(handler)
         handler.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,19 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
+from ppernie import checkpoints
+from ppernie.checkpoints import Checkpoint, Checkpoints, Damaged, Slice, open_checkpoint
 from ppernie.data.batches import Counts, TrainingBatches
-from ppernie.engine.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from ppernie.engine.evaluate import evaluate, network_inputs
-from ppernie.engine.gradients import gradient_norm, scale_gradients
+from ppernie.engine.gradients import gradient_norm, scale_gradients, sum_gradients
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.monitor import LossMonitor
 from ppernie.engine.precision import Precision
-from ppernie.engine.recorder import Recorder
+from ppernie.engine.recorder import NoRecorder, Recorder
 from ppernie.engine.throughput import Throughput
 from ppernie.errors import Interrupted, UserError
 from ppernie.files import write_file
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
+from ppernie.parallel.network import Share, parts_of
+from ppernie.parallel.state import owned_slices, read_parts, whole_weights
 from ppernie.zoo.folder import read_weights, save_model
 from ppernie.zoo.weights import load_weights
 
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from ppernie.config.sections import Config
     from ppernie.engine.assemble import Parts
     from ppernie.engine.output_folder import OutputFolder
+    from ppernie.parallel.cut import Cut
+    from ppernie.parallel.ranks import Ranks
 
 logger = logging.getLogger("ppernie")
 
@@ -69,12 +76,20 @@ class Trainer:
     repeats the uninterrupted one to the bit.
     """
 
-    def __init__(self, config: Config, parts: Parts, model: paddle.nn.Layer, folder: OutputFolder) -> None:
-        self.config, self.parts, self.model, self.folder = config, parts, model, folder
+    def __init__(self, config: Config, parts: Parts, share: Share, folder: OutputFolder, ranks: Ranks) -> None:
+        self.config, self.parts, self.share, self.folder, self.ranks = config, parts, share, folder, ranks
+        self.topology, self.model = ranks.topology, share.network
+        self.leads = self.topology.rank == 0
         self.task = parts.task
         train = config.Train
         self.batches = TrainingBatches(
-            self.task, parts.train, train.batch_size, config.Global.seed, config.Data.workers
+            self.task,
+            parts.train,
+            train.batch_size,
+            config.Global.seed,
+            config.Data.workers,
+            self.topology.data_rank,
+            self.topology.data_world,
         )
         self.steps_per_epoch = -(-len(self.batches) // train.accumulate_steps)
         self.total = self.steps_per_epoch * train.epochs
@@ -85,32 +100,51 @@ class Trainer:
             raise UserError(
                 f"Eval.metric '{self.metric}' is none of this task's: {', '.join((*self.task.metric_names, 'loss'))}"
             )
-        self.optimizer = AdamW(model, config.Optimizer)
+        if self.topology.mp > 1 and hasattr(self.task, "cross_entropy"):
+            from ppernie.parallel.layers import cross_entropy_sum
+
+            self.task.cross_entropy = functools.partial(
+                cross_entropy_sum, classes=dict(config.Arch.model)["vocab_size"]
+            )
+        self.optimizer = AdamW(self.model, config.Optimizer, ranks.share_out if self.topology.sharding > 1 else None)
         self.precision = Precision(config.AMP)
         self.monitor = LossMonitor(train)
-        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_last)
+        attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
+        writers = checkpoints.Ranks(self.topology.rank, self.topology.world, attempt)
+        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_last, writers, self.topology.degrees())
         self.state = TrainState()
 
-    def run(self, resume: Path | None) -> dict[str, Any]:
+    def run(self, resume: str | None) -> dict[str, Any]:
         """Trains to the end and returns what ``train_results.json`` holds.
 
         Args:
-            resume: a checkpoint folder to go on from.
+            resume: None to start anew, ``"auto"`` for the newest whole checkpoint of the output folder (or a new start
+                where there is none), or a checkpoint folder.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; the run is saved.
-            UserError: the loss is not finite and ``Train.on_nan`` says stop; or writing failed.
+            UserError: the loss is not finite and ``Train.on_nan`` says stop; the checkpoint is absent, damaged or
+                another model's; or writing failed.
         """
-        if resume is not None:
-            self._restore(resume)
-            logger.info("Resumed from %s", resume)
-        recorder = Recorder(self.folder.path, self.total, self.state.step)
+        self._resume(resume)
+        recorder = Recorder(self.folder.path, self.total, self.state.step) if self.leads else NoRecorder()
         try:
             with Interrupts() as interrupts:
                 self._train(recorder, interrupts)
             return self._finish(recorder)
         finally:
+            self.checkpoints.close()
             recorder.close()
+
+    def _resume(self, resume: str | None) -> None:
+        path = None
+        if resume == "auto":
+            path = self.checkpoints.restore(self._load)
+        elif resume:
+            path = Path(resume)
+            self._load(open_checkpoint(path))
+        if path is not None:
+            logger.info("Resumed from %s", path)
 
     def _train(self, recorder: Recorder, interrupts: Interrupts) -> None:
         train = self.config.Train
@@ -125,18 +159,23 @@ class Trainer:
             throughput.read()
             record = self._update(micro_batches, recorder)
             self.state.epoch, self.state.batch = position
-            throughput.stop([counts for _, counts in micro_batches])
+            throughput.stop([counts.times(self.topology.data_world) for _, counts in micro_batches])
             step = self.state.step
             recorder.progress(step)
             if record and (step % train.log_every == 0 or step == self.total):
                 recorder.train({**self._place(), **record, **throughput.take(self.total - step)})
             if record and self._due(self.config.Eval.every):
                 self._evaluate(recorder)
-            if interrupts.pending is not None:
+            if self._any(interrupts.pending is not None):
                 self._save()
+                self.checkpoints.wait()
                 raise Interrupted(f"interrupted; saved at step {step}. Go on with --resume auto")
             if record and self._due(train.save_every):
                 self._save()
+            self.checkpoints.check()
+        if self._stale():
+            self._save()
+        self.checkpoints.wait()
 
     def _updates(self) -> Iterator[tuple[tuple[int, int], list[tuple[dict[str, paddle.Tensor], Counts]]]]:
         """The batches of each update, with the position after them."""
@@ -156,7 +195,7 @@ class Trainer:
     ) -> dict[str, float] | None:
         """One update; its record, or None where it was dropped."""
         step, section = self.state.step, self.config.Optimizer
-        paddle.seed(int(np.random.SeedSequence((self.config.Global.seed, step)).generate_state(1)[0]) >> 1)
+        self.ranks.seed(self.config.Global.seed, step)
         # The loss scale may change before the gradients are scaled back.
         scale = self.precision.scale
         loss, norm = self._backward(micro_batches, scale)
@@ -184,14 +223,19 @@ class Trainer:
         self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], scale: float
     ) -> tuple[float, float]:
         """Gradients of ``scale`` times the mean loss over the update's labelled units; (loss, gradient norm)."""
-        weight = max(sum(counts.weight for _, counts in micro_batches), 1.0)
+        (weight,) = self.ranks.all_sum([sum(counts.weight for _, counts in micro_batches)])
         total = 0.0
-        for batch, _ in micro_batches:
+        for batch, counts in micro_batches:
             with self.precision.autocast():
-                loss = self.task.loss(self.model(**network_inputs(self.task, batch)), batch) / weight
+                loss = self.task.loss(self.model(**network_inputs(self.task, batch)), batch) / max(weight, 1.0)
+            if not counts.samples:
+                loss = loss * 0.0  # another rank has this item
             (loss * scale if scale != 1.0 else loss).backward()
             total += float(loss)
-        return total, gradient_norm(self.optimizer.parameters.values()) / scale
+        parameters = self.optimizer.parameters
+        sum_gradients(parameters, self.share.partial, self.ranks)
+        (total,) = self.ranks.all_sum([total])
+        return total, gradient_norm(parameters, self.share.cuts, self.ranks) / scale
 
     def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
         self.optimizer.clear_grad()
@@ -204,10 +248,9 @@ class Trainer:
                 "learning_rate, lengthen the warm-up, look at the data, or set Train.on_nan to skip or rollback"
             )
         if verdict == "rollback":
-            latest = self.checkpoints.latest()
-            assert latest is not None
             left = self.state
-            self._restore(latest)
+            if self.checkpoints.restore(self._load) is None:
+                raise UserError(f"step {step}: {reason}, and {self.checkpoints.folder} holds nothing to roll back to")
             # The best model on the disk is still the best.
             self.state.best, self.state.best_step, self.state.faults = left.best, left.best_step, left.faults
             recorder.rewind(self.state.step)
@@ -247,26 +290,62 @@ class Trainer:
         patience = self.config.Eval.early_stopping
         return patience is not None and self.state.stale >= patience
 
-    def _weights(self) -> dict[str, np.ndarray]:
-        return {name: parameter.numpy() for name, parameter in self.model.named_parameters()}
+    def _any(self, here: bool) -> bool:
+        """Whether it is so on any rank."""
+        return here if self.topology.world == 1 else self.ranks.all_sum([float(here)], over="all")[0] > 0
 
     def _save_best(self, metrics: dict[str, float]) -> None:
         content = {"step": self.state.step, **metrics}
-        save_model(self.folder.best_model, self._weights(), self.parts.description, self.task.tokenizer, content)
+        weights = whole_weights(dict(self.model.named_parameters()), self.share.cuts, self.ranks)
+        if self.leads:
+            save_model(self.folder.best_model, weights, self.parts.description, self.task.tokenizer, content)
+        self.ranks.barrier()
 
     def _save(self) -> None:
         state = {
             "train": asdict(self.state),
             "precision": self.precision.state_dict(),
             "losses": list(self.monitor.history),
+            "batch_size": self.batches.batch_size,
+            "description": self.parts.description.model_dump(),
         }
-        checkpoint = Checkpoint(self._weights(), self.optimizer.state_dict(), state)
-        self.checkpoints.save(self.state.step, checkpoint)
+        self.checkpoints.save(self.state.step, self._slices(), state, beside=self.config.Train.async_save)
 
-    def _restore(self, path: Path) -> None:
-        checkpoint = load_checkpoint(path)
-        load_weights(self.model, checkpoint.model, str(path))
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+    def _slices(self) -> list[Slice]:
+        parameters, moments = dict(self.model.named_parameters()), self.optimizer.state_dict()
+        return [
+            *owned_slices("model/", parameters if not self.topology.data_rank else {}, self._cut, self.topology),
+            # Sharding ranks each have the moments of other parameters.
+            *owned_slices("optimizer/", moments if not self.topology.dp_rank else {}, self._moment_cut, self.topology),
+        ]
+
+    def _cut(self, name: str) -> Cut | None:
+        return self.share.cuts.get(name)
+
+    def _moment_cut(self, name: str) -> Cut | None:
+        """A moment lies as its parameter does; what else the optimizer has is one number."""
+        parameter, _, moment = name.rpartition(".")
+        return self._cut(parameter) if moment.startswith("moment") else None
+
+    def _is_own(self, moment: str) -> bool:
+        return moment.rpartition(".")[0] in self.optimizer.own
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.state["batch_size"] != self.batches.batch_size:
+            raise UserError(
+                f"{checkpoint.path}: belongs to a run with {checkpoint.state['batch_size']} examples a batch over all "
+                f"ranks, this one has {self.batches.batch_size}; set Train.batch_size so that their number stays"
+            )
+        damage: Damaged | None = None
+        try:
+            weights = read_parts(checkpoint, "model", self._cut, self.topology)
+            load_weights(self.model, weights, str(checkpoint.path))
+            moments = read_parts(checkpoint, "optimizer", self._moment_cut, self.topology, self._is_own)
+            self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
+        except Damaged as error:
+            damage = error
+        if self._any(damage is not None):
+            raise damage or Damaged(checkpoint.path, "another rank could not read it")
         position = self.state.epoch, self.state.batch
         self.state = TrainState(**checkpoint.state["train"])
         if position > (self.state.epoch, self.state.batch):
@@ -280,11 +359,14 @@ class Trainer:
             self._save_best({})
         results: dict[str, Any] = {"steps": self.state.step}
         if self.parts.eval:
+            self.ranks.barrier()
             results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))
             results |= {"steps": self.state.step, "best_step": results.pop("step"), "metric": self.metric}
         if self.parts.test:
-            load_weights(self.model, read_weights(self.folder.best_model), str(self.folder.best_model))
+            best = parts_of(read_weights(self.folder.best_model), self.share.cuts, self.topology)
+            load_weights(self.model, best, str(self.folder.best_model))
             metrics = evaluate(self.model, self.task, self.parts.test, self.config.Eval.batch_size)
             results["test"] = metrics
-        write_file(self.folder.results, json.dumps(results, indent=2) + "\n")
+        if self.leads:
+            write_file(self.folder.results, json.dumps(results, indent=2) + "\n")
         return results

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
@@ -19,9 +19,16 @@ class AdamW:
 
     Its state is keyed ``<parameter's dotted name>.<moment>``, never by Paddle's automatic names, so that it fits
     another process's model.
+
+    Args:
+        model: the network.
+        section: of the config.
+        share_out: gives each of several ranks a share of the parameters to update; by default this one has all.
     """
 
-    def __init__(self, model: paddle.nn.Layer, section: OptimizerSection) -> None:
+    def __init__(
+        self, model: paddle.nn.Layer, section: OptimizerSection, share_out: Callable[[Any], Any] | None = None
+    ) -> None:
         self.parameters = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
         scales = layer_scales(list(self.parameters), section.layer_decay)
         names = {parameter.name: name for name, parameter in self.parameters.items()}
@@ -38,22 +45,26 @@ class AdamW:
             weight_decay=section.weight_decay,
             apply_decay_param_fun=lambda automatic: decays(names[automatic], section.no_decay),
         )
+        self._ranks = share_out(self._optimizer) if share_out else self._optimizer
+        held: list[Any] = self._optimizer._parameter_list
+        shared = {parameter.name for parameter in held}
+        self.own = {name: parameter for name, parameter in self.parameters.items() if parameter.name in shared}
 
     def step(self, learning_rate: float) -> None:
         """Applies the gradients once."""
         self._optimizer.set_lr(learning_rate)
-        self._optimizer.step()
+        self._ranks.step()
 
     def clear_grad(self) -> None:
         """Forgets the gradients."""
-        self._optimizer.clear_grad(set_to_zero=False)
+        self._ranks.clear_grad(set_to_zero=False)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Moments and powers of every parameter that has been updated, float32."""
+        """Moments and powers of every parameter that has been updated here, float32."""
         automatic = self._optimizer.state_dict()
         return {
             f"{name}.{moment}": automatic[key].numpy()
-            for name, parameter in self.parameters.items()
+            for name, parameter in self.own.items()
             for moment in self._starts
             if (key := f"{parameter.name}_{moment}_0") in automatic
         }
@@ -62,11 +73,15 @@ class AdamW:
         """Takes the state of ``state_dict``; a parameter that it does not name is as before its first update."""
         held = self._optimizer.state_dict()
         automatic = {}
-        for name, parameter in self.parameters.items():
+        for name, parameter in self.own.items():
             for moment, start in self._starts.items():
                 key = f"{parameter.name}_{moment}_0"
                 if f"{name}.{moment}" in state:
                     automatic[key] = paddle.to_tensor(state[f"{name}.{moment}"])
                 elif key in held:
                     automatic[key] = paddle.full_like(held[key], start)
+                elif self._ranks is not self._optimizer:
+                    # Fleet has a state for all of a rank's parameters, with or without a gradient.
+                    shape = parameter.shape if moment.startswith("moment") else [1]
+                    automatic[key] = paddle.full(shape, start, "float32")
         self._optimizer.set_state_dict(automatic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,10 +116,16 @@ def lay(model: paddle.nn.Layer, found: Fit, place: str) -> list[str]:
     new = [name for name in own if name not in found.tensors]
     if new:
         model.reset_parameters(new)
+    tell(found, new, place)
+    return new
+
+
+def tell(found: Fit, new: Sequence[str], place: str) -> None:
+    """Logs what was drawn anew, and what was left."""
+    if new:
         logger.warning("Some weights were not in %s and are newly initialized: %s", place, new)
     if found.left:
         logger.info("Of %s these weights of another head were left: %s", place, found.left)
-    return new
 
 
 def _wanted(source: Source, head: str | None) -> Kind:

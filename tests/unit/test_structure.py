@@ -59,7 +59,9 @@ def test_rooms_that_workers_and_servers_use_import_without_paddle(repository: Pa
         ("data", ("cli", "engine", "export", "inference", "zoo")),
         ("tasks", ("cli", "engine", "export", "inference")),
         ("optim", ("cli", "engine", "tasks", "export", "inference", "zoo")),
-        ("zoo", ("cli", "engine", "export", "inference")),
+        ("zoo", ("cli", "engine", "export", "inference", "parallel", "checkpoints")),
+        ("parallel", ("cli", "engine", "tasks", "data", "export", "inference")),
+        ("checkpoints", ("cli", "engine", "tasks", "data", "export", "inference", "parallel")),
         ("engine", ("cli", "export", "inference")),
     ],
 )

@@ -107,7 +107,7 @@ def test_evaluation_sees_every_item_once_the_longest_first(task: Any, items: lis
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_ranks_parts_make_the_batch_of_one(task: Any, items: list[Any], world: int) -> None:
-    """30 items in batches of 8: of the last one, 6 items, some of 4 ranks get one; of 33 in a batch of 32, most none."""
+    """Of the last batch of 25 items, one item, most ranks get nothing."""
     for several in (items, items[:25]):
         whole = [counts for _, counts in collect(TrainingBatches(task, several, 8, 5, workers=0), 0)]
         ranks = [TrainingBatches(task, several, 8 // world, 5, 0, rank, world) for rank in range(world)]

@@ -57,7 +57,7 @@ def test_four_batches_of_four_are_one_of_sixteen(
         config = make_config(**changes, **sizes, **{"Global.output_dir": str(tmp_path / f"run{accumulate}")})
         assert train(config)["steps"] == 1
         (record,) = records(config)
-        moments = load_file(tmp_path / f"run{accumulate}" / "checkpoints" / "step_00000001" / "optimizer.safetensors")
+        moments = load_file(tmp_path / f"run{accumulate}" / "checkpoints" / "step_00000001" / "rank_00000.safetensors")
         # After one update the first moment is the gradient times 1 - beta1.
         gradient = {name: value for name, value in moments.items() if name.endswith("moment1")}
         found.append((record["loss"], record["grad_norm"], gradient))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,32 @@ def test_rollback_goes_back_and_skips_the_data(make_config: Make, inject: Any, r
     (event,) = records(config, "rollback")
     assert event["step"] == 9 and "back to step 5" in event["message"]
     assert finite(config)
+
+
+def test_a_rollback_passes_over_a_damaged_checkpoint(make_config: Make, inject: Any, records: Records) -> None:
+    inject({13: NAN})
+    config = make_config(**{"Train.on_nan": "rollback"})
+
+    def spoil(self: Any, done: int) -> None:
+        if done == 12:
+            path = newest(config) / "rank_00000.safetensors"
+            path.write_bytes(b"\0" * path.stat().st_size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Recorder, "progress", spoil)
+        assert train(config)["steps"] == 20
+    assert "back to step 5" in records(config, "rollback")[0]["message"]
+    assert (newest(config).parent / "step_00000010.damaged").exists()
+    assert (newest(config).parent / "step_00000020").exists()
+
+
+def test_a_rollback_to_nothing_is_refused(make_config: Make, inject: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    inject({13: NAN})
+    config = make_config(**{"Train.on_nan": "rollback"})
+    folder = Path(config.Global.output_dir) / "checkpoints"
+    monkeypatch.setattr(trainer.Recorder, "progress", lambda _, done: done == 12 and shutil.rmtree(folder))
+    with pytest.raises(UserError, match="step 13: loss nan, .* holds nothing to roll back to"):
+        train(config)
 
 
 def test_rollback_before_the_first_checkpoint_starts_over(make_config: Make, inject: Any, records: Records) -> None:

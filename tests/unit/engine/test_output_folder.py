@@ -106,13 +106,13 @@ def test_a_run_without_a_checkpoint_starts_anew_without_old_logs(make_config: Ca
 
 def test_another_config_is_refused_with_all_that_differs(make_config: Callable[..., Config]) -> None:
     start(make_config())
-    other = make_config(**{"Train.batch_size": 8, "Optimizer.schedule.name": "cosine", "Optimizer.epsilon": 1e-6})
+    other = make_config(**{"Train.epochs": 8, "Optimizer.schedule.name": "cosine", "Optimizer.epsilon": 1e-6})
     with pytest.raises(UserError) as error:
         take(other, resume=True)
     message = str(error.value)
     assert "belongs to another config" in message
     for line in (
-        "Train.batch_size was 4, is 8",
+        "Train.epochs was 2, is 8",
         "Optimizer.schedule.name was 'linear', is 'cosine'",
         "Optimizer.epsilon was 1e-08, is 1e-06",
     ):

@@ -53,6 +53,88 @@ def test_a_run_that_goes_on_equals_one_that_was_never_interrupted(
             assert all(left[key] == right[key] for key in ("step", "loss", "lr", "grad_norm") if key in left)
 
 
+def flip(path: Path) -> None:
+    """Turns one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def checkpoint(config: Config, step: int) -> Path:
+    return Path(config.Global.output_dir) / "checkpoints" / f"step_{step:08d}"
+
+
+def test_a_flipped_bit_sends_the_run_to_the_checkpoint_before(
+    make_config: Make,
+    tmp_path: Path,
+    signal_at: Any,
+    records: Any,
+    remains: Any,
+    assert_equal: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = make_config(**{"Global.output_dir": str(tmp_path / "whole")})
+    expected = train(whole)
+    config = make_config()
+    signal_at(12)
+    with pytest.raises(Interrupted):
+        train(config)
+    monkeypatch.undo()  # step 12 comes once more
+    flip(checkpoint(config, 12) / "rank_00000.safetensors")
+    assert train(config, "auto") == expected
+    assert_equal(remains(config), remains(whole))
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    log = (Path(config.Global.output_dir) / "train.log").read_text(encoding="utf-8")
+    assert "step_00000012 is damaged (" in log and "Resumed from" in log and "step_00000010" in log
+
+
+def test_a_named_checkpoint_that_is_damaged_is_refused(make_config: Make) -> None:
+    config = make_config()
+    train(config)
+    flip(checkpoint(config, 15) / "rank_00000.safetensors")
+    with pytest.raises(UserError, match="step_00000015: damaged"):
+        train(config, str(checkpoint(config, 15)))
+    assert checkpoint(config, 15).exists()
+
+
+def test_with_every_checkpoint_damaged_nothing_starts_anew_by_itself(make_config: Make) -> None:
+    config = make_config()
+    train(config)
+    for step in (15, 20):
+        flip(checkpoint(config, step) / "rank_00000.safetensors")
+    for _ in range(2):
+        with pytest.raises(UserError, match="every checkpoint is damaged"):
+            train(config, "auto")
+
+
+def test_saving_beside_the_training_gives_the_same_run(
+    make_config: Make, tmp_path: Path, signal_at: Any, remains: Any, assert_equal: Callable[..., None]
+) -> None:
+    whole = make_config(**{"Global.output_dir": str(tmp_path / "whole")})
+    expected = train(whole)
+    config = make_config(**{"Train.async_save": True, "Train.save_every": 1})
+    signal_at(7)
+    with pytest.raises(Interrupted, match="saved at step 7"):
+        train(config)
+    assert (checkpoint(config, 7) / "COMPLETE").exists()
+    assert train(config, "auto") == expected
+    assert_equal(remains(config), remains(whole))
+
+
+def test_an_early_stopped_run_leaves_a_checkpoint_at_its_last_step(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ppernie.engine import trainer
+
+    values = iter([0.5, 0.4, 0.3])
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: {"accuracy": next(values), "loss": 1.0})
+    config = make_config(**{"Eval.early_stopping": 2, "Train.save_every": 1000})
+    results = train(config)
+    assert results["steps"] == 15
+    assert (checkpoint(config, 15) / "COMPLETE").exists()
+    assert train(config, "auto") == results
+
+
 def test_early_stopping_is_remembered(make_config: Make, signal_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from ppernie.engine import trainer
 

@@ -166,9 +166,9 @@ def test_without_an_evaluation_set_the_last_model_is_kept(make_config: Make) -> 
     config = make_config(**{"Data.eval": None})
     assert train(config) == {"steps": 20}
     folder = folder_of(config)
-    last = load_file(folder / "checkpoints" / "step_00000020" / "model.safetensors")
+    last = load_file(folder / "checkpoints" / "step_00000020" / "rank_00000.safetensors")
     for name, value in load_file(folder / "best_model" / "model.safetensors").items():
-        np.testing.assert_array_equal(value, last[name])
+        np.testing.assert_array_equal(value, last[f"model/{name}"])
 
 
 def test_max_steps_ends_a_run_inside_an_epoch(make_config: Make, records: Records) -> None:
@@ -178,19 +178,22 @@ def test_max_steps_ends_a_run_inside_an_epoch(make_config: Make, records: Record
     assert (folder_of(config) / "checkpoints" / "step_00000013").is_dir()
 
 
-def test_a_full_disk_ends_a_run_with_its_last_checkpoint(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ppernie.engine import checkpoints
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_full_disk_ends_a_run_with_its_last_checkpoint(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    from ppernie.checkpoints import writing
 
-    original, calls = checkpoints.write_weights, []
+    original, calls = writing.write_rank, []
 
-    def write(path: Path, weights: Any) -> None:
-        calls.append(path)
-        if len(calls) == 4:
+    def write(folder: Path, *rest: Any) -> Any:
+        calls.append(folder)
+        if len(calls) == 2:
             raise OSError(28, "No space left on device")
-        original(path, weights)
+        return original(folder, *rest)
 
-    monkeypatch.setattr(checkpoints, "write_weights", write)
-    config = make_config()
+    monkeypatch.setattr(writing, "write_rank", write)
+    config = make_config(**{"Train.async_save": beside})
     with pytest.raises(UserError, match="step_00000010: the disk is full"):
         train(config)
     assert [p.name for p in (folder_of(config) / "checkpoints").iterdir()] == ["step_00000005"]
