@@ -1,6 +1,6 @@
 """How ERNIE-Gram's weights are cut over tensor-parallel ranks."""
 
-from ppernie.parallel.encoder_plan import ENCODER, HEADS, RECOMPUTE
+from ppernie.parallel.encoder_plan import ATTENTION, BLOCKS, ENCODER, HEADS, SEQUENCE
 from ppernie.parallel.plan import PerHead, Plan, Rule
 
-PLAN = Plan(ENCODER, (Rule("*relative_positions", PerHead(axis=1)), *HEADS), "*encoder", RECOMPUTE)
+PLAN = Plan(ENCODER, (Rule("*relative_positions", PerHead(axis=1)), *HEADS), SEQUENCE, BLOCKS, ATTENTION)

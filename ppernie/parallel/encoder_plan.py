@@ -21,6 +21,7 @@ HEADS = (
     Rule("layer_norm", Whole()),
     Rule("decoder", VocabHead()),
 )
-# All of a layer, or attention alone, whose memory grows with the square of the length (Korthikanti et al. 2022,
-# section 5).
-RECOMPUTE = {"full": ("*encoder.layers.?", "*encoder.layers.??", "*encoder.layers.???"), "selective": ("*.self_attn",)}
+SEQUENCE = "*encoder"
+BLOCKS = ("*encoder.layers.?", "*encoder.layers.??", "*encoder.layers.???")
+# Whose memory grows with the square of the length (Korthikanti et al. 2022, section 5).
+ATTENTION = ("*.self_attn",)

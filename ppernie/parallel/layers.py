@@ -7,7 +7,6 @@ from typing import Any
 import paddle
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
-from paddle.distributed.fleet.layers.mpu.random import get_rng_state_tracker
 from paddle.distributed.fleet.meta_parallel import (
     ColumnParallelLinear,
     ParallelCrossEntropy,
@@ -20,7 +19,7 @@ from ppernie.errors import UserError
 from ppernie.nn.layers import TiedDecoder
 from ppernie.parallel.cut import Cut
 from ppernie.parallel.plan import Column, Heads, Kind, PerHead, Plan, Row, Vocab, VocabHead, own_parameters
-from ppernie.parallel.sequence import SequenceColumn, SequenceRow
+from ppernie.parallel.sequence import SequenceColumn, SequenceRow, with_local_random
 
 
 def cut_network(
@@ -115,12 +114,5 @@ def _with_share_of_heads(layer: paddle.nn.Layer, attribute: str, name: str, degr
     if heads % degree:
         raise UserError(f"{name}: {heads} attention heads do not divide by Distributed.mp = {degree}")
     setattr(layer, attribute, heads // degree)
-    plain = layer.forward
-
-    def forward(*arguments: Any, **named: Any) -> paddle.Tensor:
-        # Other heads, so other dropout than on the other ranks.
-        with get_rng_state_tracker().rng_state():
-            return plain(*arguments, **named)
-
-    layer.forward = forward  # type: ignore[method-assign]
+    with_local_random(layer)
     return layer

@@ -57,7 +57,7 @@ def build_network(
 
         cuts = cut_network(network, plan(), config, topology.mp, section.sequence_parallel)
         if section.sequence_parallel:
-            partial = cut_sequence(network, plan().sequence, topology.mp)
+            partial = cut_sequence(network, plan(), topology.mp)
     if section.recompute != "none":
         recompute_regions(network, plan(), section.recompute)
     for parameter in network.parameters():

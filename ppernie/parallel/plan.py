@@ -8,8 +8,8 @@ ones. A parameter that no rule names, and a rule that matches nothing it could c
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ppernie.errors import UserError
@@ -84,13 +84,15 @@ class Plan:
         rules: for what all of its networks have.
         optional: for what only some have, such as heads.
         sequence: pattern of the layer in which sequence parallelism cuts the sequences.
-        recompute: patterns of the layers whose activations are made again on the way back, by mode.
+        blocks: patterns of the layers that repeat; recomputed in mode ``full``.
+        attention: patterns of what is recomputed in mode ``selective``.
     """
 
     rules: tuple[Rule, ...]
     optional: tuple[Rule, ...] = ()
     sequence: str | None = None
-    recompute: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ()
 
     def cuts(self, network: paddle.nn.Layer, config: Any, degree: int) -> dict[str, Cut]:
         """The layout of every parameter by its dotted name, from the whole, plain network.

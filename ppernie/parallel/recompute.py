@@ -24,7 +24,7 @@ def recompute_regions(network: paddle.nn.Layer, plan: Plan, mode: str) -> None:
         return
     from paddle.distributed.fleet.utils import recompute
 
-    patterns = plan.recompute[mode]
+    patterns = plan.blocks if mode == "full" else plan.attention
     regions = [
         layer for name, layer in network.named_sublayers() if any(fnmatch.fnmatchcase(name, p) for p in patterns)
     ]

@@ -6,7 +6,6 @@ Korthikanti et al. 2022, section 4.2.2, by fleet's layers. These have the sequen
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 from typing import Any
 
@@ -21,6 +20,7 @@ from paddle.distributed.fleet.utils.sequence_parallel_utils import (
 from paddle.nn import functional as F
 
 from ppernie.errors import UserError
+from ppernie.parallel.plan import Plan
 
 # Added to the scores of what only fills a sequence up.
 _HIDDEN = -1e4
@@ -40,8 +40,8 @@ class SequenceRow(RowSequenceParallelLinear):
         return _Turn.apply(super().forward(_Turn.apply(x)))
 
 
-def cut_sequence(network: paddle.nn.Layer, pattern: str | None, degree: int) -> list[str]:
-    """Lets the layer of that name compute on parts of sequences, and all around it on whole ones.
+def cut_sequence(network: paddle.nn.Layer, plan: Plan, degree: int) -> list[str]:
+    """Lets the layer of ``plan.sequence`` compute on parts of sequences, and all around it on whole ones.
 
     The layer is called with x [batch, length, hidden], an additive mask and a number of queries, as ``Encoder``.
 
@@ -51,9 +51,14 @@ def cut_sequence(network: paddle.nn.Layer, pattern: str | None, degree: int) -> 
     Raises:
         UserError: the network has no such layer.
     """
-    found = [(name, layer) for name, layer in network.named_sublayers() if fnmatch.fnmatchcase(name, pattern or "")]
+    layers = list(network.named_sublayers())
+    found = [(name, layer) for name, layer in layers if fnmatch.fnmatchcase(name, plan.sequence or "")]
     if not found:
         raise UserError("Distributed.sequence_parallel: the family's plan names no layer of this network for it")
+    for name, layer in layers:
+        # Each block by itself: recomputed, it must find the state of random numbers that its attention goes on from.
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in plan.blocks):
+            with_local_random(layer)
     names = []
     for name, layer in found:
         _wrap(layer, degree)
@@ -73,16 +78,21 @@ def _wrap(layer: paddle.nn.Layer, degree: int) -> None:
             rows = fill if mask.shape[-2] > 1 else 0
             mask = F.pad(mask, [0, 0, 0, 0, 0, rows, 0, fill], value=_HIDDEN, pad_from_left_axis=True)
             x = F.pad(x, [0, 0, 0, fill, 0, 0], pad_from_left_axis=True)
-        # Other tokens, so other dropout than on the other ranks.
-        with _local_random(layer):
-            x = _Turn.apply(GatherOp.apply(_Turn.apply(plain(_Turn.apply(ScatterOp.apply(_Turn.apply(x))), mask))))
+        x = _Turn.apply(GatherOp.apply(_Turn.apply(plain(_Turn.apply(ScatterOp.apply(_Turn.apply(x))), mask))))
         return x[:, : queries or length]
 
     layer.forward = forward  # type: ignore[method-assign]
 
 
-def _local_random(layer: paddle.nn.Layer) -> contextlib.AbstractContextManager[Any]:
-    return get_rng_state_tracker().rng_state() if layer.training else contextlib.nullcontext()
+def with_local_random(layer: paddle.nn.Layer) -> None:
+    """Gives a layer, which computes something else on each tensor-parallel rank, dropout of its own on each."""
+    plain = layer.forward
+
+    def forward(*arguments: Any, **named: Any) -> paddle.Tensor:
+        with get_rng_state_tracker().rng_state():
+            return plain(*arguments, **named)
+
+    layer.forward = forward  # type: ignore[method-assign]
 
 
 class _Turn(paddle.autograd.PyLayer):

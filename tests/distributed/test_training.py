@@ -146,3 +146,19 @@ def test_a_signal_to_one_rank_saves_and_ends_all(
     step = int(messages[0].split("step ")[1].split(".")[0])
     folder = Path(stopped["Global"]["output_dir"], "checkpoints", f"step_{step:08d}")
     assert (folder / "COMPLETE").exists() and (folder / "rank_00001.safetensors").exists()
+
+
+@pytest.mark.parametrize("sequence_parallel", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_runs_with_dropout_repeat_and_recompute_the_same_masks(
+    sequence_parallel: bool, values: Callable[..., dict[str, Any]], launch: Callable[..., Any]
+) -> None:
+    def losses(name: str, recompute: str) -> list[tuple[float, float]]:
+        made = values(name, "mlm", mp=2, sequence_parallel=sequence_parallel, recompute=recompute)
+        made["Arch"] |= {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
+        made["Train"]["max_steps"] = 5
+        return launch(run, 2, made).results[0]
+
+    first = losses("first", "none")
+    assert losses("again", "none") == first
+    for found, expected in zip(losses("recomputed", "full"), first, strict=True):
+        assert found == pytest.approx(expected, rel=1e-6)
