@@ -25,6 +25,11 @@ _LEAVINGS = re.compile(r"step_\d{8}(\.\w+)?\.tmp")
 _ASIDE = ".damaged"
 
 
+def _own(value: Any) -> Any:
+    """What one rank alone agrees on."""
+    return value
+
+
 class Checkpoints:
     """The ``step_XXXXXXXX`` folders of a run. All ranks of a run call ``save`` for the same steps.
 
@@ -33,15 +38,24 @@ class Checkpoints:
         keep_last: how many complete checkpoints stay.
         ranks: who writes; by default this process alone.
         topology: degrees of the run, noted in each checkpoint for people to read.
+        broadcast: gives all ranks the value of the first.
+        any_rank: whether something is so on any rank.
     """
 
     def __init__(
-        self, folder: Path, keep_last: int, ranks: Ranks | None = None, topology: Mapping[str, int] | None = None
+        self,
+        folder: Path,
+        keep_last: int,
+        ranks: Ranks | None = None,
+        topology: Mapping[str, int] | None = None,
+        broadcast: Callable[[Any], Any] = _own,
+        any_rank: Callable[[bool], bool] = _own,
     ) -> None:
         self.folder = folder
         self.keep_last = keep_last
         self._ranks = ranks or Ranks()
         self._topology = topology or {}
+        self._broadcast, self._any_rank = broadcast, any_rank
         self._background = Background()
         self._refused: set[Path] = set()
 
@@ -101,23 +115,21 @@ class Checkpoints:
         """Has the newest checkpoint loaded that proves whole, and returns its folder; None where there is none.
 
         Args:
-            load: reads what it needs; it may be called again, with an older checkpoint, after it raised ``Damaged``,
-                and where there are several ranks then raises it on all of them.
+            load: reads what it needs; it may be called again, with an older checkpoint, after it raised ``Damaged``
+                on any rank.
 
         Raises:
             UserError: all checkpoints are damaged; or ``load`` raised another one.
         """
-        while (path := self.latest()) is not None:
+        while (path := self._broadcast(self.latest() if self._ranks.first else None)) is not None:
+            damage: Damaged | None = None
             try:
                 load(open_checkpoint(path))
             except Damaged as error:
-                self._set_aside(path, error)
-            except UserError:
-                if is_complete(path):
-                    raise
-                # The first rank has just set it aside, or somebody removed it.
-            else:
+                damage = error
+            if not self._any_rank(damage is not None):
                 return path
+            self._set_aside(path, damage or Damaged(path, "another rank could not read it"))
         if self._refused or list(self.folder.glob(f"*{_ASIDE}")):
             raise UserError(
                 f"{self.folder}: every checkpoint is damaged; bring a whole one back from a copy, or remove the "

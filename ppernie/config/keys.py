@@ -41,10 +41,10 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 
 def nearest_key(path: KeyPath, known: Collection[KeyPath]) -> str | None:
-    """The known key that ``path`` probably meant: one beside it, else one of that name in another section."""
+    """The known key that ``path`` probably meant: of that name in another section, else like it, best beside it."""
     beside = {str(key[-1]): key for key in known if key[:-1] == path[:-1]}
     elsewhere = {str(key[-1]): key for key in known if len(key) > 1}
-    for candidates, cutoff in ((beside, 0.6), (elsewhere, 0.85)):
+    for candidates, cutoff in ((elsewhere, 1.0), (beside, 0.6), (elsewhere, 0.85)):
         match = closest(str(path[-1]), candidates, cutoff)
         if match is not None:
             return dotted(candidates[match])

@@ -179,6 +179,9 @@ class TrainSection(Section):
         default="stop", description="What to do about a non-finite loss"
     )
     spike: Spike | None = Field(default=None, description="Watch for jumps of the loss; null does not")
+    hang_after: float | None = Field(
+        default=1800.0, gt=0, description="Seconds after which a step that has not ended is reported; null does not"
+    )
 
 
 class EvalSection(Section):

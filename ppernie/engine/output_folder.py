@@ -30,6 +30,7 @@ _FREE = {
     ("Train", "save_every"),
     ("Train", "keep_last"),
     ("Train", "async_save"),
+    ("Train", "hang_after"),
     ("Eval", "batch_size"),
     ("Export",),
 }

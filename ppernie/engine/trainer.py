@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 
 from ppernie import checkpoints
-from ppernie.checkpoints import Checkpoint, Checkpoints, Damaged, Slice, open_checkpoint
+from ppernie.checkpoints import Checkpoint, Checkpoints, Slice, open_checkpoint
 from ppernie.data.batches import Counts, TrainingBatches
 from ppernie.engine.evaluate import evaluate, network_inputs
 from ppernie.engine.gradients import gradient_norm, scale_gradients, sum_gradients
@@ -25,6 +25,7 @@ from ppernie.engine.monitor import LossMonitor
 from ppernie.engine.precision import Precision
 from ppernie.engine.recorder import NoRecorder, Recorder
 from ppernie.engine.throughput import Throughput
+from ppernie.engine.watchdog import Watchdog
 from ppernie.errors import Interrupted, UserError
 from ppernie.files import write_file
 from ppernie.optim.adamw import AdamW
@@ -111,7 +112,14 @@ class Trainer:
         self.monitor = LossMonitor(train)
         attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
         writers = checkpoints.Ranks(self.topology.rank, self.topology.world, attempt)
-        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_last, writers, self.topology.degrees())
+        self.checkpoints = Checkpoints(
+            folder.checkpoints,
+            train.keep_last,
+            writers,
+            self.topology.degrees(),
+            ranks.broadcast_object,
+            self._any,
+        )
         self.state = TrainState()
 
     def run(self, resume: str | None) -> dict[str, Any]:
@@ -129,8 +137,9 @@ class Trainer:
         self._resume(resume)
         recorder = Recorder(self.folder.path, self.total, self.state.step) if self.leads else NoRecorder()
         try:
-            with Interrupts() as interrupts:
-                self._train(recorder, interrupts)
+            watchdog = Watchdog(self.topology.rank, self.config.Train.hang_after)
+            with Interrupts() as interrupts, watchdog:
+                self._train(recorder, interrupts, watchdog)
             return self._finish(recorder)
         finally:
             self.checkpoints.close()
@@ -146,7 +155,7 @@ class Trainer:
         if path is not None:
             logger.info("Resumed from %s", path)
 
-    def _train(self, recorder: Recorder, interrupts: Interrupts) -> None:
+    def _train(self, recorder: Recorder, interrupts: Interrupts, watchdog: Watchdog) -> None:
         train = self.config.Train
         if "rollback" in (train.on_nan, train.spike and train.spike.action) and self.checkpoints.latest() is None:
             self._save()
@@ -154,6 +163,7 @@ class Trainer:
         self.model.train()
         updates = self._updates()
         while self.state.step < self.total and not self._stale():
+            watchdog.step(self.state.step + 1)
             throughput.start()
             position, micro_batches = next(updates)
             throughput.read()
@@ -336,16 +346,10 @@ class Trainer:
                 f"{checkpoint.path}: belongs to a run with {checkpoint.state['batch_size']} examples a batch over all "
                 f"ranks, this one has {self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
-        damage: Damaged | None = None
-        try:
-            weights = read_parts(checkpoint, "model", self._cut, self.topology)
-            load_weights(self.model, weights, str(checkpoint.path))
-            moments = read_parts(checkpoint, "optimizer", self._moment_cut, self.topology, self._is_own)
-            self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
-        except Damaged as error:
-            damage = error
-        if self._any(damage is not None):
-            raise damage or Damaged(checkpoint.path, "another rank could not read it")
+        weights = read_parts(checkpoint, "model", self._cut, self.topology)
+        load_weights(self.model, weights, str(checkpoint.path))
+        moments = read_parts(checkpoint, "optimizer", self._moment_cut, self.topology, self._is_own)
+        self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
         position = self.state.epoch, self.state.batch
         self.state = TrainState(**checkpoint.state["train"])
         if position > (self.state.epoch, self.state.batch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,36 +86,45 @@ def test_files_of_a_dead_attempt_are_not_mixed_in(tmp_path: Path) -> None:
     assert ranks[0].latest() and [path.name for path in tmp_path.iterdir()] == ["step_00000001"]
 
 
-def test_a_rank_that_comes_late_to_a_damaged_checkpoint_finds_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Agreement:
+    """What collectives do for ranks in processes, for ranks in threads."""
+
+    def __init__(self, world: int) -> None:
+        self._barrier = threading.Barrier(world, timeout=20)
+        self._values: dict[int, Any] = {}
+
+    def _all(self, rank: int, value: Any) -> dict[int, Any]:
+        self._values[rank] = value
+        self._barrier.wait()
+        values = dict(self._values)
+        self._barrier.wait()
+        return values
+
+    def store(self, folder: Path, rank: int, world: int) -> Checkpoints:
+        return Checkpoints(
+            folder,
+            1,
+            Ranks(rank, world, "a"),
+            broadcast=lambda value: self._all(rank, value)[0],
+            any_rank=lambda here: any(self._all(rank, here).values()),
+        )
+
+
+@pytest.mark.parametrize("unlucky", [0, 1])
+def test_all_ranks_fall_back_where_one_finds_damage(
+    unlucky: int, tmp_path: Path, save_all: Callable[..., list[Any]]
 ) -> None:
-    """The first rank sets it aside between the second's looking for it and its opening it."""
-    from ppernie.checkpoints import store as store_module
-
-    store = Checkpoints(tmp_path, 2)
-    for step in (1, 2):
-        store.save(step, [whole("w", np.zeros(3))], {"step": step})
-    original = store_module.open_checkpoint
-
-    def late(path: Path) -> Checkpoint:
-        if path.name == "step_00000002":
-            path.rename(tmp_path / "step_00000002.damaged")
-        return original(path)
-
-    monkeypatch.setattr(store_module, "open_checkpoint", late)
-    found = Checkpoints(tmp_path, 2, Ranks(1, 2, "a")).restore(lambda _: None)
-    assert found == tmp_path / "step_00000001"
-
-
-def test_all_ranks_fall_back_together(tmp_path: Path, save_all: Callable[..., list[Any]]) -> None:
     for step in (1, 2):
         assert save_all(tmp_path, step, [part(0), part(1)]) == [None, None]
-    stores = [Checkpoints(tmp_path, 1, Ranks(rank, 2, "a")) for rank in (1, 0)]
+    agreement = Agreement(2)
 
-    def load(checkpoint: Checkpoint) -> None:
-        if checkpoint.state["step"] == 2:
-            raise Damaged(checkpoint.path, "on some rank")
+    def restore(rank: int) -> Path | None:
+        def load(checkpoint: Checkpoint) -> None:
+            if rank == unlucky and checkpoint.state["step"] == 2:
+                raise Damaged(checkpoint.path, "on this rank")
 
-    # The second does not depend on the first rank's having renamed the folder yet.
-    assert [store.restore(load) for store in stores] == [tmp_path / "step_00000001"] * 2
+        return agreement.store(tmp_path, rank, 2).restore(load)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(restore, range(2))) == [tmp_path / "step_00000001"] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000001", "step_00000002.damaged"]
