@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_zoo.ernie3.config import ErnieConfig
-from ppernie.errors import UserError
 from ppernie.zoo import encoder_configs, encoder_layouts
 from ppernie.zoo.layout import Kind
 
@@ -33,18 +32,11 @@ def recognizes(library: str, values: Mapping[str, Any]) -> bool:
 
 def read_config(library: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of ``ErnieConfig`` from a library's configuration file. Raises UserError for what we do not have."""
-    if library == "paddlenlp":
-        return encoder_configs.from_paddlenlp(values, _PADDLENLP_EPSILON)
-    if library in ("repository", "static"):
-        return encoder_configs.from_repository(values)
-    return encoder_configs.from_huggingface(values)
+    return encoder_configs.from_foreign(library, values, _PADDLENLP_EPSILON)
 
 
 def write_config(library: str, config: ErnieConfig, kind: Kind, labels: Sequence[str] | None) -> dict[str, Any]:
     """A library's ``config.json``. Raises UserError where its network would compute something else."""
-    if library == "paddlenlp" and config.layer_norm_eps != _PADDLENLP_EPSILON:
-        raise UserError(
-            f"PaddleNLP's ERNIE computes with layer_norm_eps {_PADDLENLP_EPSILON} alone, and this model has "
-            f"{config.layer_norm_eps}: its outputs there would differ"
-        )
+    if library == "paddlenlp":
+        encoder_configs.check_epsilon(config, "ERNIE", _PADDLENLP_EPSILON)
     return encoder_configs.to_foreign(config, MODEL_TYPES[library], f"Ernie{kind}", labels)

@@ -40,12 +40,7 @@ def recognizes(library: str, values: Mapping[str, Any]) -> bool:
 
 def read_config(library: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of ``ErnieGramConfig`` from a library's configuration file. Raises UserError for what we do not have."""
-    if library == "paddlenlp":
-        fields = encoder_configs.from_paddlenlp(values, _PADDLENLP_EPSILON, {"type_vocab_size": 2})
-    elif library in ("repository", "static"):
-        fields = encoder_configs.from_repository(values)
-    else:
-        fields = encoder_configs.from_huggingface(values)
+    fields = encoder_configs.from_foreign(library, values, _PADDLENLP_EPSILON, {"type_vocab_size": 2})
     return fields | {"rel_pos_size": values.get("rel_pos_size") or 0}
 
 
@@ -61,10 +56,7 @@ def write_config(library: str, config: ErnieGramConfig, kind: Kind, labels: Sequ
         raise UserError(
             f"PaddleNLP has no ErnieGram{kind}; it has {', '.join(f'ErnieGram{k}' for k in _PADDLENLP_KINDS)}"
         )
-    if library == "paddlenlp" and config.layer_norm_eps != _PADDLENLP_EPSILON:
-        raise UserError(
-            f"PaddleNLP's ERNIE-Gram computes with layer_norm_eps {_PADDLENLP_EPSILON} alone, and this model has "
-            f"{config.layer_norm_eps}: its outputs there would differ"
-        )
+    if library == "paddlenlp":
+        encoder_configs.check_epsilon(config, "ERNIE-Gram", _PADDLENLP_EPSILON)
     values = encoder_configs.to_foreign(config, MODEL_TYPES[library], f"{LAYOUTS[library].brand}{kind}", labels)
     return values | ({"embedding_size": config.hidden_size} if library == "paddlenlp" else {})

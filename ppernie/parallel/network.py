@@ -10,8 +10,10 @@ import numpy as np
 import paddle
 
 from ppernie.parallel.cut import Cut
+from ppernie.parallel.ranks import mixed
 from ppernie.parallel.recompute import recompute_regions
 from ppernie.zoo.layout import Tensor
+from ppernie.zoo.weights import allocate
 
 if TYPE_CHECKING:
     from ppernie.parallel.plan import Plan
@@ -60,8 +62,7 @@ def build_network(
             partial = cut_sequence(network, plan(), topology.mp)
     if section.recompute != "none":
         recompute_regions(network, plan(), section.recompute)
-    for parameter in network.parameters():
-        paddle.empty(parameter.shape, parameter.dtype)._share_buffer_to(parameter)
+    allocate(network)
     return Share(network, cuts, tuple(partial))
 
 
@@ -74,8 +75,7 @@ def draw_parameters(
     """
     own = dict(network.named_parameters())
     for name in names:
-        sequence = np.random.SeedSequence([seed, *name.encode()])
-        paddle.seed(int(sequence.generate_state(1)[0]) >> 1)
+        paddle.seed(mixed([seed, *name.encode()]))
         whole = network.draw(name, cuts[name].shape)
         if topology.mp == 1 or cuts[name].axis is None:
             own[name].set_value(whole)

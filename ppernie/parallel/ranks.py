@@ -59,7 +59,7 @@ class Alone(Ranks):
     def seed(self, *parts: int) -> None:
         import paddle
 
-        paddle.seed(_mixed(parts))
+        paddle.seed(mixed(parts))
 
     def barrier(self) -> None:
         pass
@@ -106,10 +106,10 @@ class Fleet(Ranks):
         from paddle.distributed.fleet.layers.mpu import random
 
         here = [*parts, self.topology.data_rank, self.topology.pp_rank]
-        paddle.seed(_mixed(here))
+        paddle.seed(mixed(here))
         tracker = random.get_rng_state_tracker()
         tracker.reset()
-        tracker.add(random.MODEL_PARALLEL_RNG, _mixed([*here, self.topology.mp_rank]))
+        tracker.add(random.MODEL_PARALLEL_RNG, mixed([*here, self.topology.mp_rank]))
 
     def barrier(self) -> None:
         from paddle import distributed
@@ -184,6 +184,6 @@ def _own_group(groups: list[list[int]], rank: int) -> Group:
     return next(group for ranks, group in made if rank in ranks)
 
 
-def _mixed(parts: Sequence[int]) -> int:
+def mixed(parts: Sequence[int]) -> int:
     """A seed of 31 bits that differs wherever one of the parts does."""
     return int(np.random.SeedSequence(tuple(parts)).generate_state(1)[0]) >> 1

@@ -113,7 +113,7 @@ def _labels(source: Source, found: Fit) -> tuple[str, ...]:
 
 def _description(source: Source, kind: Kind, labels: tuple[str, ...] | None) -> ModelDescription:
     """What a folder of ours says of a network that another library wrote."""
-    name = layouts(source.family)["ppernie"].brand + kind
+    name = source.brand + kind
     return ModelDescription(
         arch={"name": f"{source.family}/{name}", **source.architecture},
         task=_task(source, kind, list(labels or ())),

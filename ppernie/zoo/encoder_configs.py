@@ -57,26 +57,36 @@ _ONLY = {
 }
 
 
-def from_paddlenlp(values: Mapping[str, Any], epsilon: float, defaults: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """Fields of ``EncoderConfig`` from PaddleNLP's ``config.json`` or its older ``model_config.json``.
+def from_foreign(
+    library: str, values: Mapping[str, Any], epsilon: float, defaults: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """Fields of ``EncoderConfig`` from a library's configuration file.
 
     Args:
-        epsilon: of the layer norms: PaddleNLP's classes set their own, whatever the file says.
-        defaults: of the family's configuration class, where they differ from ERNIE's.
+        library: ``paddlenlp``, ``huggingface``, or ``repository`` or ``static`` for an archive.
+        epsilon: of the layer norms in PaddleNLP: its classes set their own, whatever the file says.
+        defaults: of PaddleNLP's configuration class, where they differ from ERNIE's.
 
     Raises:
         UserError: a key has a value that our network does not know.
     """
-    return _fields(values, {**_PADDLENLP, **defaults}) | {"layer_norm_eps": epsilon}
+    if library == "paddlenlp":
+        return _fields(values, {**_PADDLENLP, **defaults}) | {"layer_norm_eps": epsilon}
+    if library == "huggingface":
+        return _fields(values, _HUGGINGFACE)
+    return _from_repository(values)
 
 
-def from_huggingface(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of ``EncoderConfig`` from the ``config.json`` of Hugging Face's ERNIE. Raises UserError as above."""
-    return _fields(values, _HUGGINGFACE)
+def check_epsilon(config: EncoderConfig, title: str, epsilon: float) -> None:
+    """Raises UserError where PaddleNLP's class, ``title``, would compute with another epsilon than the model's."""
+    if config.layer_norm_eps != epsilon:
+        raise UserError(
+            f"PaddleNLP's {title} computes with layer_norm_eps {epsilon} alone, and this model has "
+            f"{config.layer_norm_eps}: its outputs there would differ"
+        )
 
 
-def from_repository(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of ``EncoderConfig`` from the ``ernie_config.json`` of an archive. Raises UserError as above."""
+def _from_repository(values: Mapping[str, Any]) -> dict[str, Any]:
     width = values.get("hidden_size", _DEFAULTS["hidden_size"])
     implied = {
         "intermediate_size": 4 * width if isinstance(width, int) else None,

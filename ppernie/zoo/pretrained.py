@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ppernie import registry
 from ppernie.errors import UserError
 from ppernie.zoo.layout import Fit, Kind, fit
-from ppernie.zoo.sources import Source, check_architecture, layouts, open_source
+from ppernie.zoo.sources import Source, check_architecture, open_source
 from ppernie.zoo.weights import empty_network, fill
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def load_network(
             raise UserError(
                 f"{source.place}: holds no such head; say how many classes the new one has (num_labels=...)"
             )
-    name = layouts(source.family)["ppernie"].brand + kind
+    name = source.brand + kind
     network_class = registry.network_class(source.family, name)
     model = empty_network(lambda: network_class(config, **({"num_labels": labels} if counted else {})))
     return model, lay(model, found, str(source.place))
@@ -129,11 +129,10 @@ def tell(found: Fit, new: Sequence[str], place: str) -> None:
 
 
 def _wanted(source: Source, head: str | None) -> Kind:
-    brand = layouts(source.family)["ppernie"].brand
     if head == ENCODER:
         return "Model"
     if head is not None:
-        return registry.task_arch(source.family, head).removeprefix(brand)
+        return registry.task_arch(source.family, head).removeprefix(source.brand)
     kind = source.kind or "Model"
     if kind not in source.layout.heads:
         raise UserError(

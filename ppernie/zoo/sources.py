@@ -81,7 +81,12 @@ class Source:
 
     def kind_of(self, arch: str) -> Kind:
         """What a class of ours, ``family/Class``, is."""
-        return arch.partition("/")[2].removeprefix(layouts(self.family)["ppernie"].brand)
+        return arch.partition("/")[2].removeprefix(self.brand)
+
+    @property
+    def brand(self) -> str:
+        """What the names of our classes of the family begin with."""
+        return layouts(self.family)["ppernie"].brand
 
     @property
     def layout(self) -> Layout:

@@ -48,9 +48,16 @@ def empty_network(build: Callable[[], Network]) -> Network:
 
     with paddle.LazyGuard():
         network = build()
+    allocate(network)
+    return network
+
+
+def allocate(network: paddle.nn.Layer) -> None:
+    """Gives the parameters of a lazily built network their memory, and no values."""
+    import paddle
+
     for parameter in network.parameters():
         paddle.empty(parameter.shape, parameter.dtype)._share_buffer_to(parameter)
-    return network
 
 
 def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: str) -> None:
