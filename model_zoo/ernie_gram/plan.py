@@ -1,6 +1,16 @@
-"""How ERNIE-Gram's weights are cut over tensor-parallel ranks."""
+"""How ERNIE-Gram's weights are cut over ranks."""
 
-from ppernie.parallel.encoder_plan import ATTENTION, BLOCKS, ENCODER, HEADS, SEQUENCE
+from ppernie.parallel.encoder_plan import ATTENTION, BLOCKS, ENCODER, ENTRY, HEADS, SEQUENCE
 from ppernie.parallel.plan import PerHead, Plan, Rule
 
-PLAN = Plan(ENCODER, (Rule("*relative_positions", PerHead(axis=1)), *HEADS), SEQUENCE, BLOCKS, ATTENTION)
+POSITIONS = "*relative_positions"
+
+PLAN = Plan(
+    rules=ENCODER,
+    optional=(Rule(POSITIONS, PerHead(axis=1)), *HEADS),
+    sequence=SEQUENCE,
+    entry=ENTRY,
+    blocks=BLOCKS,
+    everywhere=(POSITIONS,),
+    attention=ATTENTION,
+)

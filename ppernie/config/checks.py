@@ -108,11 +108,6 @@ def _check_pipeline(value: Any, report: Report) -> None:
     if pp > 1 and isinstance(layers, int) and layers < pp * virtual:
         product = f"{pp} x {virtual}" if virtual > 1 else f"{pp}"
         report.add(("Distributed", "pp"), f"{product} stages are more than Arch.num_hidden_layers = {layers}")
-    elif virtual > 1 and isinstance(layers, int) and layers % (pp * virtual):
-        report.add(
-            ("Distributed", "virtual_stages"),
-            f"interleaved stages have one size, but {pp} x {virtual} does not divide Arch.num_hidden_layers = {layers}",
-        )
     if virtual > 1 and isinstance(batches, int) and batches % pp:
         report.add(
             ("Distributed", "schedule"), f"interleaved needs a Train.accumulate_steps that is a multiple of pp = {pp}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ppernie.config import sections
     from ppernie.config.sections import Config
     from ppernie.parallel.network import Share
-    from ppernie.parallel.topology import Topology
+    from ppernie.parallel.ranks import Ranks
     from ppernie.tasks.base import Item, Task
 
 logger = logging.getLogger("ppernie")
@@ -92,7 +92,7 @@ def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
     return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
 
 
-def build_model(config: Config, parts: Parts, topology: Topology) -> Share:
+def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     """This rank's share of the network: with new weights, or those of ``Global.pretrained_model``.
 
     Its encoder must fit exactly. A head of which it stores nothing is drawn anew, and logged. What is drawn depends on
@@ -105,7 +105,7 @@ def build_model(config: Config, parts: Parts, topology: Topology) -> Share:
         lambda: parts.description.build_model(parts.task),
         lambda: registry.family_plan(arch.name.partition("/")[0]),
         arch.model,
-        topology,
+        ranks,
         config.Distributed,
     )
     found = Fit({}, [])
@@ -120,9 +120,9 @@ def build_model(config: Config, parts: Parts, topology: Topology) -> Share:
             new_head=config.Global.new_head,
             place=str(source.place),
         )
-    fill(dict(share.network.named_parameters()), parts_of(found.tensors, share.cuts, topology))
+    fill(dict(share.network.named_parameters()), parts_of(found.tensors, share))
     new = [name for name in share.cuts if name not in found.tensors]
-    draw_parameters(share.network, new, share.cuts, config.Global.seed, topology)
+    draw_parameters(share, new, config.Global.seed)
     if source is not None:
         tell(found, new, str(source.place))
     return share

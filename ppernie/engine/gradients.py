@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import paddle
 
-from ppernie.parallel.cut import Cut
 from ppernie.parallel.ranks import Fleet, Ranks
+
+if TYPE_CHECKING:
+    from ppernie.parallel.network import Share
 
 
 def squared_norm(parameters: Iterable[paddle.Tensor]) -> float:
@@ -20,11 +23,13 @@ def squared_norm(parameters: Iterable[paddle.Tensor]) -> float:
         return float(paddle.concat(squares).sum()) if squares else 0.0
 
 
-def gradient_norm(parameters: Mapping[str, paddle.Tensor], cuts: Mapping[str, Cut], ranks: Ranks) -> float:
+def gradient_norm(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: Ranks) -> float:
     """Euclidean norm of the whole network's gradients together, equal on all ranks."""
     topology = ranks.topology
-    cut = squared_norm(p for name, p in parameters.items() if cuts[name].axis is not None)
-    whole = squared_norm(p for name, p in parameters.items() if cuts[name].axis is None)
+    # What several pipeline stages have counts on one of them.
+    counted = {name: parameter for name, parameter in parameters.items() if share.is_home(name)}
+    cut = squared_norm(p for name, p in counted.items() if share.cuts[name].axis is not None)
+    whole = squared_norm(p for name, p in counted.items() if share.cuts[name].axis is None)
     if topology.world == 1:
         return math.sqrt(cut + whole)
     # Each part of what is cut stands on one tensor-parallel rank, what is whole on all of them.
@@ -32,18 +37,17 @@ def gradient_norm(parameters: Mapping[str, paddle.Tensor], cuts: Mapping[str, Cu
     return math.sqrt(total / topology.data_world)
 
 
-def sum_gradients(parameters: Mapping[str, paddle.Tensor], partial: Collection[str], ranks: Ranks) -> None:
-    """Adds up what each rank has of a gradient.
-
-    Args:
-        partial: names of the parameters of which tensor-parallel ranks have a part of the gradient each.
-    """
+def sum_gradients(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: Ranks) -> None:
+    """Adds up what each rank has of a gradient."""
     if not isinstance(ranks, Fleet):
         return
     from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients_with_group
 
-    if partial:
-        fused_allreduce_gradients_with_group([parameters[name] for name in partial], ranks.mp_group, scale=1.0)
+    if share.partial:
+        partial = [parameters[name] for name in share.partial]
+        fused_allreduce_gradients_with_group(partial, ranks.mp_group, scale=1.0)
+    for name, group in share.shared:
+        fused_allreduce_gradients_with_group([parameters[name]], group, scale=1.0)
     if ranks.topology.data_world > 1:
         fused_allreduce_gradients_with_group(list(parameters.values()), ranks.data_group, scale=1.0)
 

@@ -35,10 +35,8 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     from ppernie.parallel.topology import resolve, start, world
 
     topology = resolve(config.Distributed, world())
-    if topology.pp > 1 or (topology.sharding > 1 and config.Distributed.sharding_stage > 1):
-        raise UserError(
-            "this version trains with Distributed.dp, mp and sharding of stage 1; leave pp and sharding_stage at 1"
-        )
+    if topology.sharding > 1 and config.Distributed.sharding_stage > 1:
+        raise UserError("this version shards the optimizer state alone; leave Distributed.sharding_stage at 1")
     leads = topology.rank == 0
     device = use_device(config.Global.device, config.Global.threads)
     check_precision(config.AMP, device)
@@ -49,6 +47,10 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
         )
     # Everything that can be wrong with the data is found before the output folder is touched.
     parts = assemble(config)
+    if topology.pp > 1 and len(parts.task.id_names) > 1:
+        raise UserError(
+            f"Distributed.pp: {config.Task.name} passes its network twice, and a pipeline passes it once; leave pp at 1"
+        )
     ranks = start(topology, config)
     folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None, leads)
     ranks.barrier()
@@ -56,7 +58,7 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     try:
         from ppernie.engine.trainer import Trainer
 
-        return Trainer(config, parts, build_model(config, parts, topology), folder, ranks).run(resume)
+        return Trainer(config, parts, build_model(config, parts, ranks), folder, ranks).run(resume)
     finally:
         logging.getLogger("ppernie").removeHandler(handler)
         handler.close()

@@ -107,7 +107,9 @@ class Trainer:
             self.task.cross_entropy = functools.partial(
                 cross_entropy_sum, classes=dict(config.Arch.model)["vocab_size"]
             )
-        self.optimizer = AdamW(self.model, config.Optimizer, ranks.share_out if self.topology.sharding > 1 else None)
+        self.optimizer = AdamW(
+            self.model, config.Optimizer, list(share.cuts), ranks.share_out if self.topology.sharding > 1 else None
+        )
         self.precision = Precision(config.AMP)
         self.monitor = LossMonitor(train)
         attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
@@ -234,18 +236,29 @@ class Trainer:
     ) -> tuple[float, float]:
         """Gradients of ``scale`` times the mean loss over the update's labelled units; (loss, gradient norm)."""
         (weight,) = self.ranks.all_sum([sum(counts.weight for _, counts in micro_batches)])
-        total = 0.0
-        for batch, counts in micro_batches:
-            with self.precision.autocast():
-                loss = self.task.loss(self.model(**network_inputs(self.task, batch)), batch) / max(weight, 1.0)
+        losses: list[paddle.Tensor] = []
+
+        def loss_of(outputs: Any, number: int) -> paddle.Tensor:
+            batch, counts = micro_batches[number]
+            loss = self.task.loss(outputs, batch) / max(weight, 1.0)
             if not counts.samples:
                 loss = loss * 0.0  # another rank has this item
-            (loss * scale if scale != 1.0 else loss).backward()
-            total += float(loss)
+            losses.append(loss.detach())
+            return loss * scale if scale != 1.0 else loss
+
+        inputs = [network_inputs(self.task, batch) for batch, _ in micro_batches]
+        if self.share.pipeline is not None:
+            self.share.pipeline.backward(inputs, loss_of, self.precision.autocast)
+        else:
+            for number, batch in enumerate(inputs):
+                with self.precision.autocast():
+                    loss = loss_of(self.model(**batch), number)
+                loss.backward()
         parameters = self.optimizer.parameters
-        sum_gradients(parameters, self.share.partial, self.ranks)
-        (total,) = self.ranks.all_sum([total])
-        return total, gradient_norm(parameters, self.share.cuts, self.ranks) / scale
+        sum_gradients(parameters, self.share, self.ranks)
+        # Tensor-parallel ranks have the same losses, and the ranks of all stages but the last none.
+        (total,) = self.ranks.all_sum([sum(map(float, losses)) if not self.topology.mp_rank else 0.0], over="all")
+        return total, gradient_norm(parameters, self.share, self.ranks) / scale
 
     def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
         self.optimizer.clear_grad()
@@ -306,7 +319,7 @@ class Trainer:
 
     def _save_best(self, metrics: dict[str, float]) -> None:
         content = {"step": self.state.step, **metrics}
-        weights = whole_weights(dict(self.model.named_parameters()), self.share.cuts, self.ranks)
+        weights = whole_weights(self.share, self.ranks)
         if self.leads:
             save_model(self.folder.best_model, weights, self.parts.description, self.task.tokenizer, content)
         self.ranks.barrier()
@@ -322,7 +335,8 @@ class Trainer:
         self.checkpoints.save(self.state.step, self._slices(), state, beside=self.config.Train.async_save)
 
     def _slices(self) -> list[Slice]:
-        parameters, moments = dict(self.model.named_parameters()), self.optimizer.state_dict()
+        parameters = {name: p for name, p in self.model.named_parameters() if self.share.is_home(name)}
+        moments = {name: m for name, m in self.optimizer.state_dict().items() if self.share.is_home(_parameter(name))}
         return [
             *owned_slices("model/", parameters if not self.topology.data_rank else {}, self._cut, self.topology),
             # Sharding ranks each have the moments of other parameters.
@@ -334,11 +348,10 @@ class Trainer:
 
     def _moment_cut(self, name: str) -> Cut | None:
         """A moment lies as its parameter does; what else the optimizer has is one number."""
-        parameter, _, moment = name.rpartition(".")
-        return self._cut(parameter) if moment.startswith("moment") else None
+        return self._cut(_parameter(name)) if name.rpartition(".")[2].startswith("moment") else None
 
     def _is_own(self, moment: str) -> bool:
-        return moment.rpartition(".")[0] in self.optimizer.own
+        return _parameter(moment) in self.optimizer.own
 
     def _load(self, checkpoint: Checkpoint) -> None:
         if checkpoint.state["batch_size"] != self.batches.batch_size:
@@ -346,7 +359,7 @@ class Trainer:
                 f"{checkpoint.path}: belongs to a run with {checkpoint.state['batch_size']} examples a batch over all "
                 f"ranks, this one has {self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
-        weights = read_parts(checkpoint, "model", self._cut, self.topology)
+        weights = read_parts(checkpoint, "model", self._cut, self.topology, self.share.is_here)
         load_weights(self.model, weights, str(checkpoint.path))
         moments = read_parts(checkpoint, "optimizer", self._moment_cut, self.topology, self._is_own)
         self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
@@ -367,10 +380,15 @@ class Trainer:
             results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))
             results |= {"steps": self.state.step, "best_step": results.pop("step"), "metric": self.metric}
         if self.parts.test:
-            best = parts_of(read_weights(self.folder.best_model), self.share.cuts, self.topology)
+            best = parts_of(read_weights(self.folder.best_model), self.share)
             load_weights(self.model, best, str(self.folder.best_model))
             metrics = evaluate(self.model, self.task, self.parts.test, self.config.Eval.batch_size)
             results["test"] = metrics
         if self.leads:
             write_file(self.folder.results, json.dumps(results, indent=2) + "\n")
         return results
+
+
+def _parameter(moment: str) -> str:
+    """The parameter that a number of the optimizer's belongs to."""
+    return moment.rpartition(".")[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,15 +23,20 @@ class AdamW:
     Args:
         model: the network.
         section: of the config.
+        names: of the parameters of the whole network, where ``model`` is a part of it.
         share_out: gives each of several ranks a share of the parameters to update; by default this one has all.
     """
 
     def __init__(
-        self, model: paddle.nn.Layer, section: OptimizerSection, share_out: Callable[[Any], Any] | None = None
+        self,
+        model: paddle.nn.Layer,
+        section: OptimizerSection,
+        names: Sequence[str] | None = None,
+        share_out: Callable[[Any], Any] | None = None,
     ) -> None:
         self.parameters = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
-        scales = layer_scales(list(self.parameters), section.layer_decay)
-        names = {parameter.name: name for name, parameter in self.parameters.items()}
+        scales = layer_scales(names or list(self.parameters), section.layer_decay)
+        dotted = {parameter.name: name for name, parameter in self.parameters.items()}
         for name, parameter in self.parameters.items():
             parameter.optimize_attr["learning_rate"] = scales[name]
         beta1, beta2 = section.betas
@@ -43,7 +48,7 @@ class AdamW:
             epsilon=section.epsilon,
             parameters=list(self.parameters.values()),
             weight_decay=section.weight_decay,
-            apply_decay_param_fun=lambda automatic: decays(names[automatic], section.no_decay),
+            apply_decay_param_fun=lambda automatic: decays(dotted[automatic], section.no_decay),
         )
         self._ranks = share_out(self._optimizer) if share_out else self._optimizer
         held: list[Any] = self._optimizer._parameter_list

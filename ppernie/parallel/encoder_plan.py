@@ -22,6 +22,7 @@ HEADS = (
     Rule("decoder", VocabHead()),
 )
 SEQUENCE = "*encoder"
+ENTRY = "*embeddings"
 BLOCKS = ("*encoder.layers.?", "*encoder.layers.??", "*encoder.layers.???")
 # Whose memory grows with the square of the length (Korthikanti et al. 2022, section 5).
 ATTENTION = ("*.self_attn",)

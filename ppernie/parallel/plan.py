@@ -84,14 +84,19 @@ class Plan:
         rules: for what all of its networks have.
         optional: for what only some have, such as heads.
         sequence: pattern of the layer in which sequence parallelism cuts the sequences.
-        blocks: patterns of the layers that repeat; recomputed in mode ``full``.
+        entry: pattern of the layer that turns ids, its first argument, into what the first block takes.
+        blocks: patterns of the layers that repeat, each taking first what the one before it returned; recomputed in
+            mode ``full``, and dealt out to the stages of a pipeline. What follows them is of the last stage.
+        everywhere: patterns of layers that every stage of a pipeline needs, such as a bias that all blocks share.
         attention: patterns of what is recomputed in mode ``selective``.
     """
 
     rules: tuple[Rule, ...]
     optional: tuple[Rule, ...] = ()
     sequence: str | None = None
+    entry: str | None = None
     blocks: tuple[str, ...] = ()
+    everywhere: tuple[str, ...] = ()
     attention: tuple[str, ...] = ()
 
     def cuts(self, network: paddle.nn.Layer, config: Any, degree: int) -> dict[str, Cut]:

@@ -98,7 +98,9 @@ class Fleet(Ranks):
         self.hcg: Any = fleet.get_hybrid_communicate_group()
         self.mp_group: Group = self.hcg.get_model_parallel_group()
         self.pp_group: Group = self.hcg.get_pipe_parallel_group()
-        self.data_group: Group = _own_group(list(topology.data_groups()), topology.rank)
+        data_group = _own_group(list(topology.data_groups()), topology.rank)
+        assert data_group is not None
+        self.data_group: Group = data_group
         self.seed(config.Global.seed)
 
     def seed(self, *parts: int) -> None:
@@ -110,6 +112,15 @@ class Fleet(Ranks):
         tracker = random.get_rng_state_tracker()
         tracker.reset()
         tracker.add(random.MODEL_PARALLEL_RNG, mixed([*here, self.topology.mp_rank]))
+
+    def group_of(self, stages: Sequence[int]) -> Group | None:
+        """Of the ranks of these stages in this rank's pipeline; None where it is of none. All ranks must call it."""
+        pipelines = self.hcg.topology().get_comm_list("pipe")
+        return _own_group([[ranks[stage] for stage in stages] for ranks in pipelines], self.topology.rank)
+
+    def rank_of_stage(self, stage: int) -> int:
+        """The rank of a stage in this rank's pipeline."""
+        return self.hcg.get_rank_from_stage(stage)
 
     def barrier(self) -> None:
         from paddle import distributed
@@ -169,19 +180,19 @@ def _strategy(topology: Topology, config: Config) -> Any:
         "order": list(topology.AXES),
         # Every rank reads the batch of its data rank itself.
         "mp_configs": {"need_broadcast_data": False},
-        # Batches of different steps may differ in length.
-        "pp_configs": {"clear_every_step_cache": True},
+        # Batches of different steps may differ in length, and a loss is already a part of the whole step's.
+        "pp_configs": {"clear_every_step_cache": True, "delay_scale_loss": True},
     }
     strategy.hybrid_configs = hybrid
     return strategy
 
 
-def _own_group(groups: list[list[int]], rank: int) -> Group:
+def _own_group(groups: list[list[int]], rank: int) -> Group | None:
     """Makes all groups, as each rank must, and returns the one of this rank."""
     from paddle import distributed
 
     made = [(ranks, distributed.new_group(ranks)) for ranks in groups]
-    return next(group for ranks, group in made if rank in ranks)
+    return next((group for ranks, group in made if rank in ranks), None)
 
 
 def mixed(parts: Sequence[int]) -> int:

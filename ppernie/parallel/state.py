@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ppernie.parallel.cut import Cut
 from ppernie.parallel.ranks import Fleet, Ranks
 from ppernie.parallel.topology import Topology
 from ppernie.zoo.layout import Tensor
+
+if TYPE_CHECKING:
+    from ppernie.parallel.network import Share
 
 
 def owned_slices(
@@ -54,22 +57,23 @@ def read_parts(
     return parts
 
 
-def whole_weights(parameters: Mapping[str, Any], cuts: Mapping[str, Cut], ranks: Ranks) -> dict[str, np.ndarray]:
+def whole_weights(share: Share, ranks: Ranks) -> dict[str, np.ndarray]:
     """The whole network's weights, on the first rank; all ranks must call it, and the others get nothing."""
-    topology = ranks.topology
-    if topology.mp == 1:
-        return {name: parameter.numpy() for name, parameter in parameters.items()} if topology.rank == 0 else {}
+    parameters = dict(share.network.named_parameters())
     weights: dict[str, np.ndarray] = {}
-    if topology.data_rank == 0:
-        for name, parameter in parameters.items():
-            array = _joined(parameter, cuts[name], ranks)
-            if topology.rank == 0:
+    if share.topology.data_rank == 0:
+        for name, cut in share.cuts.items():
+            array = _joined(parameters[name], cut, ranks) if share.is_home(name) else None
+            if share.topology.mp_rank == 0:
+                array = _on_first_stage(array, cut.shape, share.home(name), ranks)
+            if ranks.topology.rank == 0:
+                assert array is not None
                 weights[name] = array
     return weights
 
 
 def _joined(parameter: Any, cut: Cut, ranks: Ranks) -> np.ndarray:
-    if cut.axis is None:
+    if cut.axis is None or ranks.topology.mp == 1:
         return parameter.numpy()
     from paddle import distributed
 
@@ -77,3 +81,20 @@ def _joined(parameter: Any, cut: Cut, ranks: Ranks) -> np.ndarray:
     parts: list[Any] = []
     distributed.all_gather(parts, parameter, group=ranks.mp_group)
     return cut.join([part.numpy() for part in parts])
+
+
+def _on_first_stage(array: np.ndarray | None, shape: tuple[int, ...], home: int, ranks: Ranks) -> np.ndarray | None:
+    """The array of the stage ``home``, on the first; the stages between have nothing to do with it."""
+    here = ranks.topology.pp_rank
+    if home == 0 or here not in (0, home):
+        return array
+    import paddle
+    from paddle import distributed
+
+    assert isinstance(ranks, Fleet)
+    if array is not None:
+        distributed.send(paddle.to_tensor(array), ranks.rank_of_stage(0), ranks.pp_group)
+        return None
+    received = paddle.empty(shape, "float32")
+    distributed.recv(received, ranks.rank_of_stage(home), ranks.pp_group)
+    return received.numpy()

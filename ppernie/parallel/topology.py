@@ -114,6 +114,22 @@ class Topology:
         return [getattr(self, axis) for axis in self.AXES]
 
 
+def runs_of(blocks: int, count: int) -> list[range]:
+    """Cuts a row of blocks into runs, of which the first has the embedding besides, and the last the head.
+
+    Either counts as a block, and what does not divide goes to the outer runs first.
+    """
+    least, rest = divmod(blocks + 2, count)
+    outer = sorted(range(count), key=lambda run: min(2 * run, 2 * (count - 1 - run) + 1))
+    sizes = [least] * count
+    for run in outer[:rest]:
+        sizes[run] += 1
+    sizes[0] -= 1
+    sizes[-1] -= 1
+    stops = [sum(sizes[: run + 1]) for run in range(count)]
+    return [range(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+
 def resolve(section: DistributedSection, launched: World) -> Topology:
     """The topology of the section over the launched processes; ``dp: null`` takes what the others leave over.
 

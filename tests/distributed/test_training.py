@@ -26,76 +26,117 @@ def run(values: dict[str, Any], resume: str | None = None) -> list[tuple[float, 
 
 @pytest.fixture
 def values(run_values: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    """``values(name, task, batch_size, **distributed)``: the small run, without dropout and with clipping."""
+    """``values(name, task, batch_size, layers, batches, **distributed)``: without dropout and with clipping."""
 
-    def make(name: str, task: str, batch_size: int = 4, **distributed: Any) -> dict[str, Any]:
+    def make(
+        name: str, task: str, batch_size: int = 4, layers: int = 2, batches: int = 1, **distributed: Any
+    ) -> dict[str, Any]:
         made = json.loads(json.dumps(run_values))
         made["Global"]["output_dir"] = str(Path(made["Global"]["output_dir"]).with_name(name))
         made["Arch"] |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "vocab_size": 200}
-        made["Train"] |= {"batch_size": batch_size, "max_steps": STEPS, "save_every": 5, "keep_last": 5}
+        made["Arch"]["num_hidden_layers"] = layers
+        made["Train"] |= {"batch_size": batch_size, "accumulate_steps": batches, "epochs": batches + 1}
+        made["Train"] |= {"max_steps": STEPS, "save_every": 5, "keep_last": 5}
         made["Optimizer"] |= {"epsilon": 1e-6, "clip_norm": 0.5}
         made["Distributed"] = distributed
         if task == "mlm":
             made["Arch"]["name"] = "ernie3/ErnieForMaskedLM"
+            made["Task"] = {"name": "masked_language_modeling"}
+        if task == "gram":
+            # Every stage has the bias of relative positions.
+            made["Arch"] |= {"name": "ernie_gram/ErnieGramForMaskedLM", "rel_pos_size": 33}
             made["Task"] = {"name": "masked_language_modeling"}
         return made
 
     return make
 
 
-# Name, processes, examples a rank of the batch of 4, degrees.
+def slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+SEQUENCE = {"sequence_parallel": True, "recompute": "full"}
+# Name, processes, examples a rank of the batch of 4, layers, micro-batches of an update, degrees.
 TOPOLOGIES = [
-    ("dp2", 2, 2, {}),
-    ("mp2", 2, 4, {"mp": 2}),
-    ("sharding2", 2, 2, {"sharding": 2}),
-    ("mp2-sp-recompute", 2, 4, {"mp": 2, "sequence_parallel": True, "recompute": "full"}),
-    pytest.param("dp2-mp2", 4, 2, {"mp": 2}, marks=pytest.mark.slow),
+    ("dp2", 2, 2, 2, 1, {}),
+    ("mp2", 2, 4, 2, 1, {"mp": 2}),
+    ("sharding2", 2, 2, 2, 1, {"sharding": 2}),
+    ("pp2", 2, 4, 3, 4, {"pp": 2}),
+    ("mp2-sp-recompute", 2, 4, 2, 1, {"mp": 2, **SEQUENCE}),
+    slow("dp2-mp2", 4, 2, 2, 1, {"mp": 2}),
+    slow("pp4", 4, 4, 5, 4, {"pp": 4}),
+    slow("pp4-interleaved", 4, 4, 8, 8, {"pp": 4, "virtual_stages": 2, "schedule": "interleaved"}),
+    slow("pp4-interleaved-few", 4, 4, 9, 4, {"pp": 4, "virtual_stages": 2, "schedule": "interleaved"}),
+    slow("mp2-pp2", 4, 4, 2, 2, {"mp": 2, "pp": 2}),
+    slow("mp2-pp2-sp-recompute", 4, 4, 3, 4, {"mp": 2, "pp": 2, **SEQUENCE}),
+    slow("pp2-sharding2", 4, 2, 2, 4, {"pp": 2, "sharding": 2}),
+    slow("dp2-pp2", 4, 2, 2, 3, {"pp": 2}),
 ]
 
 
-@pytest.mark.parametrize("task", ["mlm", pytest.param("words", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("name", "processes", "batch_size", "degrees"), TOPOLOGIES)
+@pytest.mark.parametrize("task", ["mlm", slow("words"), slow("gram")])
+@pytest.mark.parametrize(("name", "processes", "batch_size", "layers", "batches", "degrees"), TOPOLOGIES)
 def test_losses_are_those_of_one_process(
     name: str,
     processes: int,
     batch_size: int,
+    layers: int,
+    batches: int,
     degrees: dict[str, Any],
     task: str,
     values: Callable[..., dict[str, Any]],
     launch: Callable[..., Any],
 ) -> None:
-    """With clipping, a tied decoder, padding, and batches of 4 with 3 left at the end of an epoch."""
-    alone = run(values("alone", task))
+    """With clipping, a tied decoder, padding, micro-batches of several lengths, and fewer at the end of an epoch."""
+    alone = run(values("alone", task, 4, layers, batches))
     assert len(alone) == STEPS
-    job = launch(run, processes, values(name, task, batch_size, **degrees))
+    job = launch(run, processes, values(name, task, batch_size, layers, batches, **degrees))
     assert len(job.results[0]) == STEPS
     for found, expected in zip(job.results[0], alone, strict=True):
         assert found == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("name", "processes", "batch_size", "degrees"), TOPOLOGIES[:3])
+# As above, of networks with two layers and updates of two micro-batches.
+PAIRED = {
+    "alone": (1, 4, {}),
+    "mp2": (2, 4, {"mp": 2}),
+    "pp2": (2, 4, {"pp": 2}),
+    "sharding2": (2, 2, {"sharding": 2}),
+    "mp2-pp2": (4, 4, {"mp": 2, "pp": 2}),
+}
+FAST = [("alone", "mp2"), ("mp2", "pp2"), ("pp2", "sharding2"), ("sharding2", "alone")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(a, b) if (a, b) in FAST else slow(a, b) for a in PAIRED for b in PAIRED if a != b],
+)
 def test_a_run_goes_on_under_another_topology(
-    name: str,
-    processes: int,
-    batch_size: int,
-    degrees: dict[str, Any],
-    values: Callable[..., dict[str, Any]],
-    launch: Callable[..., Any],
+    first: str, second: str, values: Callable[..., dict[str, Any]], launch: Callable[..., Any]
 ) -> None:
-    alone = values("alone", "mlm")
-    losses = run(alone)
-    checkpoint = str(Path(alone["Global"]["output_dir"], "checkpoints", "step_00000005"))
-    other = values("alone", "mlm", batch_size, **degrees)
-    job = launch(run, processes, other, checkpoint)
-    assert [loss for loss, _ in job.results[0]] == pytest.approx([loss for loss, _ in losses], rel=1e-5)
-    # And back: what several ranks wrote, one goes on with.
-    written = values(name, "mlm", batch_size, **degrees)
-    launch(run, processes, written)
-    checkpoint = str(Path(written["Global"]["output_dir"], "checkpoints", "step_00000005"))
-    back = run(values(name, "mlm"), checkpoint)
-    assert [loss for loss, _ in back] == pytest.approx([loss for loss, _ in losses], rel=1e-5)
-    # Either becomes one model folder, with the same weights.
-    first, second = (folder_of(Path(made["Global"]["output_dir"])) for made in (alone, written))
+    def losses(name: str, topology: str, resume: str | None = None) -> list[float]:
+        processes, batch_size, degrees = PAIRED[topology]
+        made = values(name, "mlm", batch_size, 2, 2, **degrees)
+        found = run(made, resume) if processes == 1 else launch(run, processes, made, resume).results[0]
+        return [loss for loss, _ in found]
+
+    whole = losses("first", first)
+    output = Path(values("first", "mlm")["Global"]["output_dir"])
+    # Resumed, a run logs its steps from there on into the same file.
+    rest = losses("first", second, str(output / "checkpoints" / "step_00000005"))
+    assert len(rest) == len(whole) == STEPS
+    assert rest == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("topology", ["mp2", slow("mp2-pp2")])
+def test_a_checkpoint_of_any_topology_becomes_one_model_folder(
+    topology: str, values: Callable[..., dict[str, Any]], launch: Callable[..., Any]
+) -> None:
+    processes, batch_size, degrees = PAIRED[topology]
+    alone, several = values("alone", "mlm"), values("several", "mlm", batch_size, **degrees)
+    run(alone)
+    launch(run, processes, several)
+    first, second = (folder_of(Path(made["Global"]["output_dir"])) for made in (alone, several))
     assert first.keys() == second.keys()
     for parameter, expected in first.items():
         np.testing.assert_allclose(second[parameter], expected, atol=1e-5)
@@ -148,15 +189,24 @@ def test_a_signal_to_one_rank_saves_and_ends_all(
     assert (folder / "COMPLETE").exists() and (folder / "rank_00001.safetensors").exists()
 
 
-@pytest.mark.parametrize("sequence_parallel", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("processes", "degrees"),
+    [
+        (2, {"mp": 2, "sequence_parallel": True}),
+        slow(2, {"mp": 2}),
+        slow(2, {"pp": 2}),
+        slow(4, {"mp": 2, "pp": 2}),
+    ],
+    ids=str,
+)
 def test_runs_with_dropout_repeat_and_recompute_the_same_masks(
-    sequence_parallel: bool, values: Callable[..., dict[str, Any]], launch: Callable[..., Any]
+    processes: int, degrees: dict[str, Any], values: Callable[..., dict[str, Any]], launch: Callable[..., Any]
 ) -> None:
     def losses(name: str, recompute: str) -> list[tuple[float, float]]:
-        made = values(name, "mlm", mp=2, sequence_parallel=sequence_parallel, recompute=recompute)
+        made = values(name, "mlm", batches=2, **degrees, recompute=recompute)
         made["Arch"] |= {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
         made["Train"]["max_steps"] = 5
-        return launch(run, 2, made).results[0]
+        return launch(run, processes, made).results[0]
 
     first = losses("first", "none")
     assert losses("again", "none") == first

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ppernie.parallel.sizing.network import Network
+from ppernie.parallel.topology import runs_of
 
 Recompute = Literal["none", "selective", "full"]
 RECOMPUTE: tuple[Recompute, ...] = get_args(Recompute)
@@ -109,15 +110,15 @@ def _completed(
 def layers_of_stages(layers: int, pp: int, virtual: int = 1) -> tuple[int, int, int] | None:
     """Layers of the first, of an inner and of the last pipeline stage; None where they do not divide.
 
-    Either the layers divide by ``pp * virtual`` chunks, or they do together with embedding and head, which then take
-    the place of a layer each, as GLM-130B's 70 = 9 x 8 - 2.
+    Embedding and head count as a layer each (``runs_of``), as in GLM-130B's 70 = 9 x 8 - 2.
     """
-    if layers % (pp * virtual) == 0:
-        return (layers // pp,) * 3
-    if pp > 1 and (layers + 2) % (pp * virtual) == 0 and layers + 2 >= 2 * pp * virtual:
-        inner = (layers + 2) // pp
-        return inner - 1, inner, inner - 1
-    return None
+    if layers < pp * virtual:
+        return None
+    runs = runs_of(layers, pp * virtual)
+    first, *inner, last = [sum(map(len, runs[stage::pp])) for stage in range(pp)] if pp > 1 else [layers] * 3
+    if len(set(inner)) > 1:
+        return None
+    return first, inner[0] if inner else first, last
 
 
 def _virtual_stages(layers: int, pp: int) -> list[int]:

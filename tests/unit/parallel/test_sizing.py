@@ -96,11 +96,12 @@ def test_zero_shares_state_then_gradients_then_parameters() -> None:
         (70, 8, 3, (8, 9, 8)),
         (70, 10, 1, (7, 7, 7)),
         (70, 9, 1, (7, 8, 7)),
-        (70, 8, 2, None),
+        (70, 8, 2, (8, 9, 8)),  # runs of 4 and 5 that make equal stages
         (70, 16, 1, None),
         (70, 72, 1, None),  # a stage would be an embedding alone
         (12, 4, 3, (3, 3, 3)),
         (12, 1, 1, (12, 12, 12)),
+        (5, 2, 1, (3, 3, 2)),
     ],
 )
 def test_layers_divide_over_stages_or_with_the_ends(
