@@ -94,6 +94,7 @@ class Source(Section):
 
     files: str | list[str] | None = Field(default=None, description="File, glob pattern, or list of them")
     dataset: str | None = Field(default=None, description="Named data set, in place of files")
+    corpus: str | None = Field(default=None, description="Folder that ppernie preprocess wrote, for pretraining")
     subset: str | None = Field(default=None, description="Part of the named data set, such as a task of a benchmark")
     split: str | None = Field(default=None, description="Split of the named data set, such as train")
     format: Literal["jsonl", "json", "tsv", "csv", "conll", "squad", "cluewsc", "text"] | None = Field(
@@ -162,6 +163,15 @@ class Spike(Section):
     action: Literal["report", "skip", "rollback"] = Field(default="report", description="What to do about a spike")
 
 
+class Progressive(Section):
+    """Growth at the start of a run, in which everything reaches its full value together (ERNIE 3.0, section 3.2.2)."""
+
+    steps: int = Field(ge=1, description="Steps of growth; Optimizer.schedule.warmup sets those of the learning rate")
+    length: int | None = Field(default=None, ge=4, description="First length in tokens; null is the full one")
+    batch_size: int | None = Field(default=None, ge=1, description="First Train.batch_size; null is the full one")
+    dropout: bool = Field(default=True, description="Whether dropout grows, from 0")
+
+
 class TrainSection(Section):
     """The training loop."""
 
@@ -177,6 +187,9 @@ class TrainSection(Section):
     )
     on_nan: Literal["stop", "skip", "rollback"] = Field(
         default="stop", description="What to do about a non-finite loss"
+    )
+    progressive: Progressive | None = Field(
+        default=None, description="Growth of length, batch and dropout at the start, for runs over a corpus"
     )
     spike: Spike | None = Field(default=None, description="Watch for jumps of the loss; null does not")
     hang_after: float | None = Field(

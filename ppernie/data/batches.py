@@ -6,6 +6,7 @@ Nothing about a position is hidden in an iterator: (epoch, number) says it all, 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,26 +43,58 @@ def plan_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> l
 
 
 class Counts(NamedTuple):
-    """How much a batch holds: labelled units, samples, tokens without padding."""
+    """How much a batch holds: samples, tokens without padding, and labelled units of each of the task's objectives."""
 
-    weight: float
     samples: float
     tokens: float
-
-    def times(self, factor: float) -> Counts:
-        """As much of each."""
-        return Counts(*(count * factor for count in self))
+    weights: tuple[float, ...]
 
 
-class TrainingBatches:
-    """The training set as numbered batches.
+class Batches(ABC):
+    """The training set as numbered batches, each a pure function of its number and the epoch.
+
+    Args:
+        task: whose the batches are.
+        workers: processes that make batches ahead; 0 makes them in this one.
+        batch_size: samples of a batch over all ranks, the most there are.
+
+    Attributes:
+        streams: kinds of batches, of which every step takes equally many, in turn.
+    """
+
+    streams = 1
+
+    def __init__(self, task: Task, workers: int, batch_size: int) -> None:
+        self.task, self.workers, self.batch_size = task, workers, batch_size
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    @abstractmethod
+    def make(self, number: int, epoch: int) -> Batch:
+        """This rank's part of a batch, with its ``Counts`` as the array ``counts``."""
+
+    def iterate(self, epoch: int, start: int = 0) -> Iterator[tuple[dict[str, paddle.Tensor], Counts]]:
+        """Batches ``start``, ``start + 1``, ... of an epoch, as tensors on the current device."""
+        from paddle.io import DataLoader
+
+        # Paddle's annotations know neither data sets by protocol nor entries that are whole batches.
+        whole: Any = {"dataset": _EpochBatches(self, epoch, start), "batch_size": None, "collate_fn": _unchanged}
+        for batch in DataLoader(**whole, num_workers=self.workers, worker_init_fn=_leave_process_group):
+            samples, tokens, *weights = batch.pop("counts").tolist()
+            yield batch, Counts(samples, tokens, tuple(weights))
+
+
+class TrainingBatches(Batches):
+    """Batches of a list of items, in epochs.
 
     Args:
         task: encodes and collates.
         items: what the examples expanded to.
         batch_size: items in a batch on one rank.
         seed: of order and masks.
-        workers: processes that make batches ahead; 0 makes them in this one.
+        workers: as of ``Batches``.
         rank, world: which part of every batch is this rank's; all parts together are the batch of one rank with
             ``world`` times the size.
     """
@@ -76,55 +109,47 @@ class TrainingBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.task, self.items, self.seed, self.workers = task, items, seed, workers
-        self.batch_size = batch_size * world
+        super().__init__(task, workers, batch_size * world)
+        self.items, self.seed = items, seed
         self.rank, self.world = rank, world
         self._lengths = np.asarray([item.length for item in items])
+        self._plan: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
         return -(-len(self.items) // self.batch_size)
 
-    def iterate(self, epoch: int, start: int = 0) -> Iterator[tuple[dict[str, paddle.Tensor], Counts]]:
-        """Batches ``start``, ``start + 1``, ... of an epoch, as tensors on the current device."""
-        from paddle.io import DataLoader
-
-        # Paddle's annotations know neither data sets by protocol nor entries that are whole batches.
-        whole: Any = {"dataset": _EpochBatches(self, epoch, start), "batch_size": None, "collate_fn": _unchanged}
-        for batch in DataLoader(**whole, num_workers=self.workers, worker_init_fn=_leave_process_group):
-            yield batch, Counts(*batch.pop("counts").tolist())
-
-    def make(self, indices: np.ndarray, epoch: int) -> Batch:
-        """This rank's part of a batch, from the indices of all its items, with its ``Counts`` as the array ``counts``.
-
-        A rank for which nothing is left gets an item whose counts are 0, since all ranks compute together.
-        """
+    def make(self, number: int, epoch: int) -> Batch:
+        """A rank for which nothing is left gets an item whose counts are 0, since all ranks compute together."""
+        if self._plan[0] != epoch:
+            self._plan = (epoch, plan_epoch(self._lengths, self.batch_size, self.seed, epoch))
+        indices = self._plan[1][number]
         own = np.array_split(indices, self.world)[self.rank]
-        batch = self._collate(own if len(own) else indices[:1], epoch)
-        if not len(own):
-            batch["counts"][:] = 0
-        return batch
+        features = [
+            self.task.encode(self.items[i], (self.seed, epoch, int(i))) for i in (own if len(own) else indices[:1])
+        ]
+        return counted(self.task, self.task.collate(features), len(own))
 
-    def _collate(self, indices: np.ndarray, epoch: int) -> Batch:
-        features = [self.task.encode(self.items[i], (self.seed, epoch, int(i))) for i in indices]
-        batch = self.task.collate(features)
-        tokens = sum(int((batch[name] != self.task.tokenizer.pad_id).sum()) for name in self.task.id_names)
-        batch["counts"] = np.asarray([self.task.weight(batch), len(indices), tokens], dtype=np.float64)
-        return batch
+
+def counted(task: Task, batch: Batch, samples: int) -> Batch:
+    """Adds to a batch its ``Counts``, all 0 where none of its samples is this rank's."""
+    tokens = sum(int((batch[name] != task.tokenizer.pad_id).sum()) for name in task.id_names if name in batch)
+    weights = task.weights(batch)
+    counts = [samples, tokens, *(weights.get(name, 0.0) for name in task.objectives)]
+    batch["counts"] = np.asarray(counts, dtype=np.float64) * (samples > 0)
+    return batch
 
 
 class _EpochBatches:
     """The map-style data set whose entries are whole batches."""
 
-    def __init__(self, batches: TrainingBatches, epoch: int, start: int) -> None:
-        self.batches, self.epoch = batches, epoch
-        self.plan = plan_epoch(batches._lengths, batches.batch_size, batches.seed, epoch)[start:]
+    def __init__(self, batches: Batches, epoch: int, start: int) -> None:
+        self.batches, self.epoch, self.start = batches, epoch, start
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.batches) - self.start
 
     def __getitem__(self, number: int) -> Batch:
-        return self.batches.make(self.plan[number], self.epoch)
+        return self.batches.make(self.start + number, self.epoch)
 
 
 def _leave_process_group(worker: int) -> None:

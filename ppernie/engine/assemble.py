@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppernie import registry
 from ppernie.data.readers import Purpose, read_examples
 from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
 from ppernie.errors import UserError
+from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.layout import Fit, fit
 from ppernie.zoo.pretrained import tell
@@ -21,6 +23,7 @@ from ppernie.zoo.weights import fill
 if TYPE_CHECKING:
     from ppernie.config import sections
     from ppernie.config.sections import Config
+    from ppernie.data.streams import Stream
     from ppernie.parallel.network import Share
     from ppernie.parallel.ranks import Ranks
     from ppernie.tasks.base import Item, Task
@@ -35,7 +38,8 @@ _FREE_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifi
 class Parts:
     """What a run works on; ``eval`` and ``test`` are empty where the config names none.
 
-    ``source`` holds the pretrained weights that the run starts from, not yet read.
+    ``source`` holds the pretrained weights that the run starts from, not yet read. A run over a corpus has ``streams``
+    of samples, and ``eval_streams``, in place of the lists.
     """
 
     task: Task
@@ -44,6 +48,8 @@ class Parts:
     test: list[Item]
     description: ModelDescription
     source: Source | None = None
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    eval_streams: Mapping[str, Stream] = field(default_factory=dict)
 
 
 def assemble(config: Config) -> Parts:
@@ -58,6 +64,8 @@ def assemble(config: Config) -> Parts:
     tokenizer = build_tokenizer(config, source)
     section = config.Task
     task = registry.task_class(section.name)(section.options, tokenizer, config.Data.max_length)
+    if isinstance(task, PretrainingTask):
+        return _over_corpora(config, task, source)
     examples = {
         "train": _read(config, config.Data.train, "train"),
         "eval": _read(config, config.Data.eval, "eval"),
@@ -68,15 +76,44 @@ def assemble(config: Config) -> Parts:
     for name, rows in examples.items():
         if rows:
             logger.info("%s: %d examples, %d inputs", name, len(rows), len(items[name]))
-    resolved = config.resolved()
-    description = ModelDescription(
-        arch=resolved["Arch"],
-        task={"name": section.name, **task.options.model_dump(mode="json")},
+    description = _describe(config, task)
+    _check_ids(task, items["train"][:32], config.Arch.model)
+    return Parts(task, items["train"], items["eval"], items["test"], description, source)
+
+
+def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) -> Parts:
+    if config.Data.test is not None:
+        raise UserError("Data.test: a run over a corpus reports on Data.eval; leave it out")
+    _check_vocabulary(task, config.Arch.model)
+    streams = {
+        name: _streams(config, task, part, f"Data.{name}")
+        for name, part in (("train", config.Data.train), ("eval", config.Data.eval))
+    }
+    return Parts(task, [], [], [], _describe(config, task), source, streams["train"], streams["eval"])
+
+
+def _streams(config: Config, task: PretrainingTask, part: sections.Source | None, key: str) -> Mapping[str, Stream]:
+    from ppernie.data.corpus import open_corpus
+
+    if part is None:
+        return {}
+    if part.corpus is None:
+        raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
+    corpus = open_corpus(Path(config.Data.root or "", part.corpus))
+    corpus.check(task.tokenizer)
+    streams = task.streams(corpus)
+    for name, stream in streams.items():
+        logger.info("%s: %d samples of %s", key, len(stream), name)
+    return streams
+
+
+def _describe(config: Config, task: Task) -> ModelDescription:
+    return ModelDescription(
+        arch=config.resolved()["Arch"],
+        task={"name": config.Task.name, **task.options.model_dump(mode="json")},
         max_length=config.Data.max_length,
         fields=config.Data.fields,
     )
-    _check_ids(task, items["train"][:32], config.Arch.model)
-    return Parts(task, items["train"], items["eval"], items["test"], description, source)
 
 
 def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
@@ -103,7 +140,7 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     arch, source = config.Arch, parts.source
     share = build_network(
         lambda: parts.description.build_model(parts.task),
-        lambda: registry.family_plan(arch.name.partition("/")[0]),
+        lambda: registry.arch_plan(arch.name),
         arch.model,
         ranks,
         config.Distributed,
@@ -162,16 +199,20 @@ def _read(config: Config, source: sections.Source | None, purpose: Purpose) -> l
 
 
 def _check_ids(task: Task, items: Sequence[Item], arch: Any) -> None:
-    """The network's tables must hold every id that the tokenizer can make."""
-    if task.tokenizer.vocab_size > arch.vocab_size:
-        raise UserError(
-            f"the vocabulary has {task.tokenizer.vocab_size} tokens, but Arch.vocab_size is {arch.vocab_size}; "
-            "use the model's own vocabulary or set Arch.vocab_size"
-        )
+    """The network's tables must hold every id that the task can make."""
+    _check_vocabulary(task, arch)
     batch = task.collate([task.encode(item, (0, 0, 0)) for item in items])
     types = batch.get("token_type_ids")
     if types is not None and types.max() >= arch.type_vocab_size:
         raise UserError(
             f"pairs need 2 segment types, but Arch.type_vocab_size is {arch.type_vocab_size}; "
             "join the texts in one field or choose another variant"
+        )
+
+
+def _check_vocabulary(task: Task, arch: Any) -> None:
+    if task.tokenizer.vocab_size > arch.vocab_size:
+        raise UserError(
+            f"the vocabulary has {task.tokenizer.vocab_size} tokens, but Arch.vocab_size is {arch.vocab_size}; "
+            "use the model's own vocabulary or set Arch.vocab_size"
         )

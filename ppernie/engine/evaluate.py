@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import paddle
 
 from ppernie.data.batches import evaluation_batches
+from ppernie.data.streams import evaluation_batches as stream_batches
 
 if TYPE_CHECKING:
+    from ppernie.data.streams import Stream
     from ppernie.tasks.base import Item, Task
+    from ppernie.tasks.pretraining import PretrainingTask
 
 
 def network_inputs(task: Task, batch: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -39,3 +42,27 @@ def evaluate(model: paddle.nn.Layer, task: Task, items: Sequence[Item], batch_si
     if training:
         model.train()
     return {**task.score(items, results), "loss": total / max(weight, 1.0)}
+
+
+def evaluate_streams(
+    model: paddle.nn.Layer,
+    task: PretrainingTask,
+    streams: Mapping[str, Stream],
+    batch_size: int,
+    limit: int | None,
+) -> dict[str, float]:
+    """Mean losses of the task's objectives over the first ``limit`` samples of each stream, and their ``loss``."""
+    sums, units = dict.fromkeys(task.objectives, 0.0), dict.fromkeys(task.objectives, 0.0)
+    training = model.training
+    model.eval()
+    with paddle.no_grad():
+        for arrays in stream_batches(streams, task.max_length, batch_size, limit):
+            batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+            for name, value in task.losses(model(**network_inputs(task, batch)), batch).items():
+                sums[name] += float(value)
+            for name, count in task.weights(arrays).items():
+                units[name] += count
+    if training:
+        model.train()
+    means = {name: value / max(units[name], 1.0) for name, value in sums.items()}
+    return {"loss": sum(factor * means[name] for name, factor in task.objectives.items()), **means}

@@ -26,12 +26,12 @@ class Throughput:
         """Its batches are there."""
         self.reader += time.perf_counter() - self._began
 
-    def stop(self, counts: Sequence[Counts]) -> None:
-        """The update is done."""
+    def stop(self, counts: Sequence[Counts], world: int) -> None:
+        """The update is done; each of ``world`` ranks had about so much."""
         self.seconds += time.perf_counter() - self._began
         self.updates += 1
-        self.samples += sum(count.samples for count in counts)
-        self.tokens += sum(count.tokens for count in counts)
+        self.samples += world * sum(count.samples for count in counts)
+        self.tokens += world * sum(count.tokens for count in counts)
 
     def take(self, updates_left: int) -> dict[str, float]:
         """Means since the last call, in seconds, and the rest of the run as ``eta``."""

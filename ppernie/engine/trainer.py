@@ -17,21 +17,25 @@ import paddle
 
 from ppernie import checkpoints
 from ppernie.checkpoints import Checkpoint, Checkpoints, Slice, open_checkpoint
-from ppernie.data.batches import Counts, TrainingBatches
-from ppernie.engine.evaluate import evaluate, network_inputs
+from ppernie.data.batches import Counts
+from ppernie.engine.batches import training_batches
+from ppernie.engine.evaluate import evaluate, evaluate_streams, network_inputs
 from ppernie.engine.gradients import gradient_norm, scale_gradients, sum_gradients
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.monitor import LossMonitor
 from ppernie.engine.precision import Precision
+from ppernie.engine.progressive import progress
 from ppernie.engine.recorder import NoRecorder, Recorder
 from ppernie.engine.throughput import Throughput
 from ppernie.engine.watchdog import Watchdog
 from ppernie.errors import Interrupted, UserError
 from ppernie.files import write_file
+from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share, parts_of
 from ppernie.parallel.state import owned_slices, read_parts, whole_weights
+from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.folder import read_weights, save_model
 from ppernie.zoo.weights import load_weights
 
@@ -83,16 +87,9 @@ class Trainer:
         self.leads = self.topology.rank == 0
         self.task = parts.task
         train = config.Train
-        self.batches = TrainingBatches(
-            self.task,
-            parts.train,
-            train.batch_size,
-            config.Global.seed,
-            config.Data.workers,
-            self.topology.data_rank,
-            self.topology.data_world,
-        )
-        self.steps_per_epoch = -(-len(self.batches) // train.accumulate_steps)
+        self.batches = training_batches(config, parts, self.topology)
+        self.batches_per_step = train.accumulate_steps * self.batches.streams
+        self.steps_per_epoch = -(-len(self.batches) // self.batches_per_step)
         self.total = self.steps_per_epoch * train.epochs
         if train.max_steps is not None:
             self.total = min(self.total, train.max_steps)
@@ -111,6 +108,8 @@ class Trainer:
             self.model, config.Optimizer, list(share.cuts), ranks.share_out if self.topology.sharding > 1 else None
         )
         self.precision = Precision(config.AMP)
+        growing = train.progressive is not None and train.progressive.dropout
+        self.dropout = DropoutScale(self.model) if growing else None
         self.monitor = LossMonitor(train)
         attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
         writers = checkpoints.Ranks(self.topology.rank, self.topology.world, attempt)
@@ -171,7 +170,7 @@ class Trainer:
             throughput.read()
             record = self._update(micro_batches, recorder)
             self.state.epoch, self.state.batch = position
-            throughput.stop([counts.times(self.topology.data_world) for _, counts in micro_batches])
+            throughput.stop([counts for _, counts in micro_batches], self.topology.data_world)
             step = self.state.step
             recorder.progress(step)
             if record and (step % train.log_every == 0 or step == self.total):
@@ -197,7 +196,7 @@ class Trainer:
             for number, batch in enumerate(self.batches.iterate(epoch, start), start + 1):
                 group.append(batch)
                 last = number == len(self.batches)
-                if last or len(group) == self.config.Train.accumulate_steps:
+                if last or len(group) == self.batches_per_step:
                     yield (epoch + 1, 0) if last else (epoch, number), group
                     group = []
             epoch, start = epoch + 1, 0
@@ -208,9 +207,12 @@ class Trainer:
         """One update; its record, or None where it was dropped."""
         step, section = self.state.step, self.config.Optimizer
         self.ranks.seed(self.config.Global.seed, step)
+        if self.dropout is not None:
+            self.dropout.set(progress(self.config.Train, step))
         # The loss scale may change before the gradients are scaled back.
         scale = self.precision.scale
-        loss, norm = self._backward(micro_batches, scale)
+        losses, norm = self._backward(micro_batches, scale)
+        loss = sum(self.task.objectives[name] * value for name, value in losses.items())
         if self.precision.overflowed(norm):
             recorder.event("Scale", step + 1, f"overflow; loss scale is now {self.precision.scale:g}")
             self.optimizer.clear_grad()
@@ -229,21 +231,24 @@ class Trainer:
         self.optimizer.step(rate)
         self.optimizer.clear_grad()
         self.state.step, self.state.faults = step + 1, 0
-        return {"lr": rate, "loss": loss, "grad_norm": norm}
+        return {"lr": rate, "loss": loss, "grad_norm": norm, **(losses if len(losses) > 1 else {})}
 
     def _backward(
         self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], scale: float
-    ) -> tuple[float, float]:
-        """Gradients of ``scale`` times the mean loss over the update's labelled units; (loss, gradient norm)."""
-        (weight,) = self.ranks.all_sum([sum(counts.weight for _, counts in micro_batches)])
-        losses: list[paddle.Tensor] = []
+    ) -> tuple[dict[str, float], float]:
+        """Gradients of ``scale`` times the loss of an update; (mean losses by objective, gradient norm)."""
+        objectives = self.task.objectives
+        counted = [sum(counts.weights[i] for _, counts in micro_batches) for i in range(len(objectives))]
+        units = {name: max(n, 1.0) for name, n in zip(objectives, self.ranks.all_sum(counted), strict=True)}
+        found: list[dict[str, paddle.Tensor]] = []
 
         def loss_of(outputs: Any, number: int) -> paddle.Tensor:
             batch, counts = micro_batches[number]
-            loss = self.task.loss(outputs, batch) / max(weight, 1.0)
+            means = {name: loss / units[name] for name, loss in self.task.losses(outputs, batch).items()}
+            loss = paddle.add_n([objectives[name] * mean for name, mean in means.items()])
             if not counts.samples:
-                loss = loss * 0.0  # another rank has this item
-            losses.append(loss.detach())
+                return loss * 0.0  # another rank has this item
+            found.append({name: mean.detach() for name, mean in means.items()})
             return loss * scale if scale != 1.0 else loss
 
         inputs = [network_inputs(self.task, batch) for batch, _ in micro_batches]
@@ -257,8 +262,9 @@ class Trainer:
         parameters = self.optimizer.parameters
         sum_gradients(parameters, self.share, self.ranks)
         # Tensor-parallel ranks have the same losses, and the ranks of all stages but the last none.
-        (total,) = self.ranks.all_sum([sum(map(float, losses)) if not self.topology.mp_rank else 0.0], over="all")
-        return total, gradient_norm(parameters, self.share, self.ranks) / scale
+        here = [sum(float(means.get(name, 0.0)) for means in found) for name in objectives]
+        losses = self.ranks.all_sum([loss if not self.topology.mp_rank else 0.0 for loss in here], over="all")
+        return dict(zip(objectives, losses, strict=True)), gradient_norm(parameters, self.share, self.ranks) / scale
 
     def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
         self.optimizer.clear_grad()
@@ -297,9 +303,9 @@ class Trainer:
         }
 
     def _evaluate(self, recorder: Recorder) -> None:
-        if not self.parts.eval:
+        if not self._evaluates:
             return
-        metrics = evaluate(self.model, self.task, self.parts.eval, self.config.Eval.batch_size)
+        metrics = self._metrics()
         recorder.evaluation({"step": self.state.step, **metrics})
         value = -metrics[self.metric] if self.metric in _LOWER_IS_BETTER else metrics[self.metric]
         value = -math.inf if math.isnan(value) else value
@@ -308,6 +314,17 @@ class Trainer:
             self._save_best(metrics)
         else:
             self.state.stale += 1
+
+    @property
+    def _evaluates(self) -> bool:
+        return bool(self.parts.eval or self.parts.eval_streams)
+
+    def _metrics(self) -> dict[str, float]:
+        batch_size = self.config.Eval.batch_size
+        if not self.parts.eval_streams:
+            return evaluate(self.model, self.task, self.parts.eval, batch_size)
+        assert isinstance(self.task, PretrainingTask) and self.config.Data.eval is not None
+        return evaluate_streams(self.model, self.task, self.parts.eval_streams, batch_size, self.config.Data.eval.limit)
 
     def _stale(self) -> bool:
         patience = self.config.Eval.early_stopping
@@ -372,10 +389,10 @@ class Trainer:
         self.monitor.history.extend(checkpoint.state["losses"])
 
     def _finish(self, recorder: Recorder) -> dict[str, Any]:
-        if not self.parts.eval:
+        if not self._evaluates:
             self._save_best({})
         results: dict[str, Any] = {"steps": self.state.step}
-        if self.parts.eval:
+        if self._evaluates:
             self.ranks.barrier()
             results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))
             results |= {"steps": self.state.step, "best_step": results.pop("step"), "metric": self.metric}

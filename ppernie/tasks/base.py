@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -67,6 +68,8 @@ class Task(ABC):
     Options: ClassVar[type[TaskOptions]]
     # Names that ``score`` returns; the first picks the best model unless the config names another.
     metric_names: tuple[str, ...]
+    # What the total is the sum of: each a mean over its own labelled units, by this factor.
+    objectives: Mapping[str, float] = MappingProxyType({"loss": 1.0})
     # Model inputs, in the order of the network's forward.
     input_names: tuple[str, ...] = ("input_ids", "token_type_ids")
     # Named dimensions of the inputs and of the output, for export.
@@ -134,8 +137,16 @@ class Task(ABC):
         """Sum of the objective over the batch's labelled units, a scalar."""
 
     def weight(self, batch: Batch) -> float:
-        """Number of labelled units in the batch: the loss of an update is the sum over all micro-batches by this."""
+        """Number of labelled units in the batch: the loss of a step is the sum over all its batches by this."""
         return float(batch["labels"].shape[0])
+
+    def losses(self, outputs: Any, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        """The sums of a batch's objectives over their labelled units."""
+        return {"loss": self.loss(outputs, batch)}
+
+    def weights(self, batch: Batch) -> dict[str, float]:
+        """The numbers of labelled units of a batch's objectives."""
+        return {"loss": self.weight(batch)}
 
     def reduce(self, outputs: np.ndarray, batch: Batch) -> list[Any]:
         """What evaluation keeps of a batch's outputs, one entry an item."""

@@ -1,0 +1,27 @@
+"""The batches of a run, from its config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ppernie.data.batches import Batches, TrainingBatches
+from ppernie.data.streams import StreamBatches
+from ppernie.engine.progressive import shapes
+from ppernie.errors import UserError
+
+if TYPE_CHECKING:
+    from ppernie.config.sections import Config
+    from ppernie.engine.assemble import Parts
+    from ppernie.parallel.topology import Topology
+
+
+def training_batches(config: Config, parts: Parts, topology: Topology) -> Batches:
+    """This rank's part of the batches. Raises UserError where a run over a corpus has no number of steps."""
+    train, seed, workers = config.Train, config.Global.seed, config.Data.workers
+    place = topology.data_rank, topology.data_world
+    if not parts.streams:
+        return TrainingBatches(parts.task, parts.train, train.batch_size, seed, workers, *place)
+    if train.max_steps is None:
+        raise UserError("Train.max_steps is missing: a run over a corpus is as long as it says")
+    found = shapes(train, config.Data.max_length, train.max_steps, topology.data_world)
+    return StreamBatches(parts.task, parts.streams, found, train.accumulate_steps, seed, workers, *place)

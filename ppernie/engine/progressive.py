@@ -1,0 +1,37 @@
+"""Progressive training (ERNIE 3.0, section 3.2.2): length, batch and dropout grow together at the start of a run.
+
+The learning rate does, too, where ``Optimizer.schedule.warmup`` says as many steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ppernie.data.streams import Shape
+
+if TYPE_CHECKING:
+    from ppernie.config.sections import TrainSection
+
+# Lengths are multiples of it, which suits the kernels and leaves few distinct shapes.
+_GRAIN = 8
+
+
+def progress(train: TrainSection, step: int) -> float:
+    """How far into the phase of growth an update is, counted from 0: in [0, 1]."""
+    return min(1.0, step / train.progressive.steps) if train.progressive else 1.0
+
+
+def shapes(train: TrainSection, length: int, steps: int, world: int) -> list[Shape]:
+    """Shapes of the batches of each step over ``world`` ranks, with up to ``length`` tokens."""
+    return [_shape(train, length, world, progress(train, step)) for step in range(steps)]
+
+
+def _shape(train: TrainSection, length: int, world: int, done: float) -> Shape:
+    rows = train.batch_size
+    if train.progressive:
+        first_rows, first_length = train.progressive.batch_size or rows, train.progressive.length or length
+        # Batches grow by factors, lengths by grains.
+        rows = round(first_rows * (rows / first_rows) ** done)
+        grains = round((length - first_length) / _GRAIN * done)
+        length = first_length + _GRAIN * grains if done < 1 else length
+    return Shape(rows * world, length)

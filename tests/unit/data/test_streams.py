@@ -1,0 +1,94 @@
+"""Batches over streams: what a step holds, and that nothing depends on where a run starts or how many ranks it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppernie.data.streams import Shape, Stream, StreamBatches, evaluation_batches
+
+
+class Numbers(Stream):
+    """Samples that say what they are: the index, the length and a random number."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int, length: int, rng: np.random.Generator) -> dict[str, Any]:
+        return {"index": index, "length": length, "drawn": int(rng.integers(1 << 30))}
+
+    def collate(self, features: Sequence[dict[str, Any]], length: int) -> dict[str, np.ndarray]:
+        assert all(sample["length"] == length for sample in features)
+        ids = np.full([len(features), length], 1, np.int64)
+        rows = {name: np.asarray([sample[name] for sample in features]) for name in ("index", "drawn")}
+        return {"input_ids": ids, "stream": np.full([1], self.count), **rows}
+
+
+@pytest.fixture
+def task() -> Any:
+    """Counts the samples of either stream as units of an objective of its own."""
+
+    def weights(batch: dict[str, np.ndarray]) -> dict[str, float]:
+        return {"five" if batch["stream"][0] == 5 else "seven": float(len(batch["index"]))}
+
+    return SimpleNamespace(
+        id_names=("input_ids",),
+        objectives={"five": 1.0, "seven": 2.0},
+        weights=weights,
+        tokenizer=SimpleNamespace(pad_id=0),
+    )
+
+
+def _batches(task: Any, rank: int = 0, world: int = 1, workers: int = 0, steps: int = 6) -> StreamBatches:
+    shapes = [Shape(2 + step % 3, 8 + 8 * (step > 2)) for step in range(steps)]
+    return StreamBatches(task, {"a": Numbers(5), "b": Numbers(7)}, shapes, 2, 3, workers, rank, world)
+
+
+def test_a_step_has_every_stream_in_turn(task: Any) -> None:
+    batches = _batches(task)
+    found = list(batches.iterate(0))
+    assert len(found) == len(batches) == 6 * 2 * 2
+    assert [int(batch["stream"]) for batch, _ in found[:4]] == [5, 7, 5, 7]
+    for number, (batch, counts) in enumerate(found):
+        step = number // 4
+        assert list(batch["input_ids"].shape) == [2 + step % 3, 8 + 8 * (step > 2)]
+        assert counts.samples == len(batch["index"]) and counts.tokens == batch["input_ids"].size
+        assert counts.weights == ((counts.samples, 0.0) if number % 2 == 0 else (0.0, counts.samples))
+
+
+def test_every_sample_comes_once_before_one_comes_again(task: Any) -> None:
+    seen = np.concatenate([batch["index"].numpy() for batch, _ in list(_batches(task).iterate(0))[::2]]).tolist()
+    for start in range(0, len(seen) - 5, 5):
+        assert sorted(seen[start : start + 5]) == list(range(5))
+    assert seen[:5] != seen[5:10] or seen[5:10] != seen[10:15]
+
+
+def test_a_run_that_goes_on_sees_what_the_uninterrupted_one_does(task: Any) -> None:
+    whole = list(_batches(task).iterate(0))
+    for start in (1, 10):
+        for (found, _), (expected, _) in zip(_batches(task).iterate(0, start), whole[start:], strict=True):
+            assert {name: x.tolist() for name, x in found.items()} == {n: x.tolist() for n, x in expected.items()}
+
+
+def test_ranks_share_a_batch(task: Any) -> None:
+    whole = [batch["drawn"].tolist() for batch, _ in _batches(task).iterate(0)]
+    parts = [list(_batches(task, rank, 3).iterate(0)) for rank in range(3)]
+    for number, expected in enumerate(whole):
+        found = [x for part in parts for x in part[number][0]["drawn"].tolist()[: int(part[number][1].samples)]]
+        assert found == expected
+    assert any(counts.samples == 0 and counts.weights == (0, 0) for part in parts for _, counts in part)
+
+
+def test_evaluation_is_the_same_every_time(task: Any) -> None:
+    streams = {"a": Numbers(5), "b": Numbers(7)}
+    first, again = (list(evaluation_batches(streams, 16, 2, 3)) for _ in range(2))
+    assert [len(batch["index"]) for batch in first] == [2, 1, 2, 1]
+    assert [batch["drawn"].tolist() for batch in first] == [batch["drawn"].tolist() for batch in again]
+    assert sum(len(batch["index"]) for batch in evaluation_batches(streams, 16, 2, None)) == 12
