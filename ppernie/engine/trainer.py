@@ -23,6 +23,7 @@ from ppernie.engine.evaluate import evaluate, evaluate_streams, network_inputs
 from ppernie.engine.gradients import gradient_norm, scale_gradients, sum_gradients
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.monitor import LossMonitor
+from ppernie.engine.pace import Pace
 from ppernie.engine.precision import Precision
 from ppernie.engine.progressive import progress
 from ppernie.engine.recorder import NoRecorder, Recorder
@@ -121,6 +122,7 @@ class Trainer:
             ranks.broadcast_object,
             self._any,
         )
+        self.pace = Pace(ranks)
         self.state = TrainState()
 
     def run(self, resume: str | None) -> dict[str, Any]:
@@ -165,6 +167,7 @@ class Trainer:
         updates = self._updates()
         while self.state.step < self.total and not self._stale():
             watchdog.step(self.state.step + 1)
+            self.pace.begin()
             throughput.start()
             position, micro_batches = next(updates)
             throughput.read()
@@ -172,9 +175,11 @@ class Trainer:
             self.state.epoch, self.state.batch = position
             throughput.stop([counts for _, counts in micro_batches], self.topology.data_world)
             step = self.state.step
+            self.pace.update()
             recorder.progress(step)
             if record and (step % train.log_every == 0 or step == self.total):
                 recorder.train({**self._place(), **record, **throughput.take(self.total - step)})
+                self._tell_stragglers(recorder)
             if record and self._due(self.config.Eval.every):
                 self._evaluate(recorder)
             if self._any(interrupts.pending is not None):
@@ -239,6 +244,7 @@ class Trainer:
         """Gradients of ``scale`` times the loss of an update; (mean losses by objective, gradient norm)."""
         objectives = self.task.objectives
         counted = [sum(counts.weights[i] for _, counts in micro_batches) for i in range(len(objectives))]
+        self.pace.end()
         units = {name: max(n, 1.0) for name, n in zip(objectives, self.ranks.all_sum(counted), strict=True)}
         found: list[dict[str, paddle.Tensor]] = []
 
@@ -252,6 +258,7 @@ class Trainer:
             return loss * scale if scale != 1.0 else loss
 
         inputs = [network_inputs(self.task, batch) for batch, _ in micro_batches]
+        self.pace.begin()
         if self.share.pipeline is not None:
             self.share.pipeline.backward(inputs, loss_of, self.precision.autocast)
         else:
@@ -259,6 +266,7 @@ class Trainer:
                 with self.precision.autocast():
                     loss = loss_of(self.model(**batch), number)
                 loss.backward()
+        self.pace.end()
         parameters = self.optimizer.parameters
         sum_gradients(parameters, self.share, self.ranks)
         # Tensor-parallel ranks have the same losses, and the ranks of all stages but the last none.
@@ -334,6 +342,13 @@ class Trainer:
         """Whether it is so on any rank."""
         return here if self.topology.world == 1 else self.ranks.all_sum([float(here)], over="all")[0] > 0
 
+    def _tell_stragglers(self, recorder: Recorder) -> None:
+        if self.topology.world == 1:
+            return
+        for rank, seconds, median in self.pace.stragglers():
+            told = f"rank {rank} works {seconds:.2f} s an update, the median {median:.2f} s; the others wait for it"
+            recorder.event("Straggler", self.state.step, told)
+
     def _save_best(self, metrics: dict[str, float]) -> None:
         content = {"step": self.state.step, **metrics}
         weights = whole_weights(self.share, self.ranks)
@@ -371,10 +386,12 @@ class Trainer:
         return _parameter(moment) in self.optimizer.own
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.state["batch_size"] != self.batches.batch_size:
+        # A model folder made a checkpoint has weights and a step alone.
+        stored = checkpoint.state.get("batch_size", self.batches.batch_size)
+        if stored != self.batches.batch_size:
             raise UserError(
-                f"{checkpoint.path}: belongs to a run with {checkpoint.state['batch_size']} examples a batch over all "
-                f"ranks, this one has {self.batches.batch_size}; set Train.batch_size so that their number stays"
+                f"{checkpoint.path}: belongs to a run with {stored} examples a batch over all ranks, this one has "
+                f"{self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
         weights = read_parts(checkpoint, "model", self._cut, self.topology, self.share.is_here)
         load_weights(self.model, weights, str(checkpoint.path))
@@ -384,9 +401,10 @@ class Trainer:
         self.state = TrainState(**checkpoint.state["train"])
         if position > (self.state.epoch, self.state.batch):
             self.state.epoch, self.state.batch = position
-        self.precision.load_state_dict(checkpoint.state["precision"])
+        if "precision" in checkpoint.state:
+            self.precision.load_state_dict(checkpoint.state["precision"])
         self.monitor.history.clear()
-        self.monitor.history.extend(checkpoint.state["losses"])
+        self.monitor.history.extend(checkpoint.state.get("losses", ()))
 
     def _finish(self, recorder: Recorder) -> dict[str, Any]:
         if not self._evaluates:

@@ -189,6 +189,27 @@ def test_a_signal_to_one_rank_saves_and_ends_all(
     assert (folder / "COMPLETE").exists() and (folder / "rank_00001.safetensors").exists()
 
 
+def with_a_slow_rank(values: dict[str, Any]) -> list[str]:
+    """What the log says of stragglers, where rank 1 takes its time over every batch."""
+    import os
+    import time
+
+    from ppernie.tasks.sequence_classification import SequenceClassification
+
+    plain = SequenceClassification.loss
+    if os.environ["PADDLE_TRAINER_ID"] == "1":
+        SequenceClassification.loss = lambda *arguments: (time.sleep(0.2), plain(*arguments))[1]
+    run(values)
+    lines = Path(values["Global"]["output_dir"], "train_log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record["message"] for line in lines if (record := json.loads(line))["mode"] == "straggler"]
+
+
+def test_a_slow_rank_is_named(values: Callable[..., dict[str, Any]], launch: Callable[..., Any]) -> None:
+    messages = launch(with_a_slow_rank, 2, values("slow", "words", 2)).results[0]
+    assert len(messages) >= STEPS - 2
+    assert all(message.startswith("rank 1 works 0.2") for message in messages[2:])
+
+
 @pytest.mark.parametrize(
     ("processes", "degrees"),
     [
