@@ -4,6 +4,10 @@
 ``__init__`` declares ``architectures`` (class names in its ``modeling`` module, each with the tasks that it serves)
 and, where it has sizes of its own, ``config_class`` (a pydantic model of them); its ``convert`` knows the checkpoints
 of other libraries (``ppernie.zoo.sources``), and its ``zoo.yaml`` the released variants (``ppernie.zoo.manifest``).
+
+A network beside the family's own is a package inside of it that the family's ``networks`` names: it has
+``architectures``, ``config_class``, ``modeling`` and ``plan`` as a family has, and ``variants``, its sizes by name.
+Either may declare ``tasks`` of its own, by name with module and class inside the package.
 """
 
 from __future__ import annotations
@@ -44,16 +48,28 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} '{name}': {hint}")
 
 
+def _tasks() -> dict[str, str]:
+    """Module and class of every task by name; those of a family are ``family/task``."""
+    own = {
+        f"{family}/{name}": f"{package.__name__}.{target}"
+        for family in families()
+        for package in _packages(family)
+        for name, target in getattr(package, "tasks", {}).items()
+    }
+    return _TASKS | own
+
+
 def task_names() -> list[str]:
     """Names for ``Task.name``."""
-    return sorted(_TASKS)
+    return sorted(_tasks())
 
 
 def task_class(name: str) -> Any:
     """The task's class. Raises UserError for an unknown name."""
-    if name not in _TASKS:
-        raise _unknown("task", name, _TASKS)
-    module, _, attribute = _TASKS[name].partition(":")
+    tasks = _tasks()
+    if name not in tasks:
+        raise _unknown("task", name, tasks)
+    module, _, attribute = tasks[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
@@ -93,31 +109,52 @@ def family_convert(name: str) -> ModuleType | None:
 
 def family_plan(name: str) -> Plan:
     """How the family's weights are cut over ranks. Raises UserError where it has no plan."""
-    if importlib.util.find_spec(f"{_family(name).__name__}.plan") is None:
+    return _plan(_family(name))
+
+
+def _plan(package: ModuleType) -> Plan:
+    if importlib.util.find_spec(f"{package.__name__}.plan") is None:
+        name = package.__name__.removeprefix(f"{_ZOO}.")
         raise UserError(f"the family {name} has no plan: it runs with Distributed.mp = 1 alone")
-    return importlib.import_module(f"{_ZOO}.{name}.plan").PLAN
+    return importlib.import_module(f"{package.__name__}.plan").PLAN
+
+
+def _packages(family: str) -> list[ModuleType]:
+    """The family's package, and those of the networks beside its own."""
+    own = _family(family)
+    return [own, *(importlib.import_module(f"{own.__name__}.{name}") for name in getattr(own, "networks", ()))]
 
 
 def arch_names() -> list[str]:
     """Names for ``Arch.name``: ``family/Class``."""
-    return [f"{family}/{arch}" for family in families() for arch in _family(family).architectures]
+    return [
+        f"{family}/{arch}" for family in families() for package in _packages(family) for arch in package.architectures
+    ]
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split(name: str) -> tuple[ModuleType, str]:
+    """The package that holds an architecture, and the class's name."""
     family, _, arch = name.partition("/")
-    if family not in families() or arch not in _family(family).architectures:
-        raise _unknown("architecture", name, arch_names())
-    return family, arch
+    for package in _packages(family) if family in families() else ():
+        if arch in package.architectures:
+            return package, arch
+    raise _unknown("architecture", name, arch_names())
 
 
 def arch_config(name: str) -> type[BaseModel]:
     """The pydantic model of the architecture's fields. Raises UserError for an unknown name."""
-    return _family(_split(name)[0]).config_class
+    return _split(name)[0].config_class
 
 
 def arch_class(name: str) -> Any:
     """The network's class; imports paddle."""
-    return network_class(*_split(name))
+    package, arch = _split(name)
+    return getattr(importlib.import_module(f"{package.__name__}.modeling"), arch)
+
+
+def arch_plan(name: str) -> Plan:
+    """How the architecture's weights are cut over ranks. Raises UserError where it has no plan."""
+    return _plan(_split(name)[0])
 
 
 def network_class(family: str, name: str) -> Any:
@@ -136,13 +173,19 @@ def task_arch(family: str, task: str) -> str:
 
 def arch_tasks(name: str) -> tuple[str, ...]:
     """Names of the tasks that the architecture serves."""
-    family, arch = _split(name)
-    return _family(family).architectures[arch]
+    package, arch = _split(name)
+    return package.architectures[arch]
 
 
 def arch_variants(name: str) -> dict[str, dict[str, Any]]:
-    """Architecture fields of the released variants, of any family, that the architecture's network holds, by name."""
+    """Architecture fields of the released variants, of any family, that the architecture's network holds, by name.
+
+    A network beside the family's own has been released nowhere; its variants are sizes.
+    """
     from ppernie.zoo import manifest  # it imports this module
 
-    family, _ = _split(name)
+    package, _ = _split(name)
+    if hasattr(package, "variants"):
+        return package.variants
+    family = name.partition("/")[0]
     return {variant: entry.architecture for variant, entry in manifest.variants().items() if entry.network == family}
