@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, inference, loading, checkpoints or tokenizing beside other libraries"
+HELP = "measure training, inference, loading, checkpoints, tokenizing or the machinery of many ranks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checkpoint.add_argument("--rounds", type=int, default=3, metavar="N", help="saves and loads of each side")
     checkpoint.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
+    distributed = benches.add_parser("distributed", help="one rank with Distributed, without it, and a bare loop")
+    distributed.add_argument("--sizes", nargs="+", default=["4x312"], metavar="LAYERSxHIDDEN")
+    distributed.add_argument("--steps", type=int, default=24, metavar="N", help="steps of each process")
+    distributed.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each side")
+    distributed.add_argument("--threads", type=int, default=2, metavar="N")
+
 
 def run(args: argparse.Namespace) -> int:
     print(_table(args))
@@ -59,6 +65,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.checkpoint import benchmark as benchmark_checkpoint
 
         return benchmark_checkpoint(args.size_mb, args.rounds, args.folder)
+    if args.bench == "distributed":
+        from ppernie.bench.distributed import benchmark as benchmark_ranks
+
+        return benchmark_ranks(args.sizes, args.steps, args.rounds, args.threads)
     from ppernie.bench import tokenize
     from ppernie.table import render
 

@@ -1,4 +1,4 @@
-"""``ppernie convert``: model folders of other libraries, and back."""
+"""``ppernie convert``: model folders of other libraries, checkpoints, and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-HELP = "write a model as a folder of ppernie, PaddleNLP or Hugging Face"
+HELP = "write a model as a folder of ppernie, PaddleNLP or Hugging Face, or as a checkpoint to train from"
+_FORMS = ("ppernie", "paddlenlp", "huggingface", "checkpoint")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--to", required=True, choices=("ppernie", "paddlenlp", "huggingface"), help="whose folder")
+    parser.add_argument(
+        "--to", required=True, choices=_FORMS, help="whose folder; a checkpoint is for train --resume DST"
+    )
     parser.add_argument(
         "--variant", metavar="NAME", help="released model whose shape a weight file has that lies alone"
     )
@@ -31,6 +34,13 @@ def run(args: argparse.Namespace) -> int:
 
             source = Path(temporary) / "model"
             gather_checkpoint(Path(args.source), source)
-        convert(source, args.target, args.to, args.variant)
+        if args.to == "checkpoint":
+            from ppernie.checkpoints.model_folder import as_checkpoint
+
+            folder = Path(temporary) / "folder"
+            convert(source, folder, "ppernie", args.variant)
+            as_checkpoint(folder, args.target)
+        else:
+            convert(source, args.target, args.to, args.variant)
     print(f"{args.target}: written")
     return 0

@@ -63,6 +63,16 @@ def test_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_distributed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "distributed", "--steps", "8", "--rounds", "1"]) == 0
+    costs, _, ones, plain, bare, stalls, _, stall = rows(capsys)
+    assert [side[1] for side in (ones, plain, bare)] == ["Distributed, all ones", "no Distributed", "bare loop"]
+    ratio = costs.index("memory ratio")
+    assert float(ones[ratio]) == pytest.approx(1, abs=0.05) and float(bare[ratio]) < 1.05
+    assert 200 < float(stall[stalls.index("state MB")]) < 220
+    assert float(stall[stalls.index("stall / copy")]) > 0
+
+
 def test_unknown_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "train", "--sizes", "3x3"]) == 2
     assert "4x312" in capsys.readouterr().err
