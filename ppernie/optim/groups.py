@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from ppernie.errors import UserError
 
 
+# What lies below the first layer, by parts of names.
+_TABLES = ("embeddings.", "relative_positions.")
+
+
 def decays(name: str, no_decay: Sequence[str]) -> bool:
     """Whether weight decay applies: none of the patterns occurs in the parameter's dotted name."""
     return not any(pattern in name for pattern in no_decay)
@@ -31,6 +35,6 @@ def layer_scales(names: Sequence[str], layer_decay: float) -> dict[str, float]:
         match = layers[name]
         if match:
             return layer_decay ** (depth - int(match.group(1)))
-        return layer_decay ** (depth + 1) if "embeddings." in name else 1.0
+        return layer_decay ** (depth + 1) if any(table in name for table in _TABLES) else 1.0
 
     return {name: scale(name) for name in names}

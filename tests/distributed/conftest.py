@@ -33,7 +33,7 @@ class Job:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Callable[..., Job]:
-    """``launch(function, processes, *arguments, check=True, timeout=60, **environment)``.
+    """``launch(function, processes, *arguments, check=True, timeout=120, **environment)``.
 
     Every rank calls the function, which is at the top of a test module, with plain arguments; its result, plain too,
     is the rank's entry in ``Job.results``. A job that fails, or takes too long, is an error that shows its logs.
@@ -45,7 +45,7 @@ def launch(tmp_path: Path) -> Callable[..., Job]:
         processes: int,
         *arguments: Any,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 120,
         **environment: str,
     ) -> Job:
         nonlocal jobs

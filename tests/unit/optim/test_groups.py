@@ -8,6 +8,7 @@ from ppernie.optim.groups import decays, layer_scales
 NAMES = [
     "backbone.embeddings.word_embeddings.weight",
     "backbone.embeddings.layer_norm.bias",
+    "backbone.relative_positions.weight",
     "backbone.encoder.layers.0.norm1.weight",
     "backbone.encoder.layers.1.self_attn.qkv_proj.weight",
     "backbone.encoder.layers.10.feed_forward.linear1.bias",
@@ -18,13 +19,13 @@ NAMES = [
 
 
 def test_biases_and_norms_do_not_decay() -> None:
-    assert [decays(name, ["bias", "norm"]) for name in NAMES] == [1, 0, 0, 1, 0, 1, 1, 0]
+    assert [decays(name, ["bias", "norm"]) for name in NAMES] == [1, 0, 1, 0, 1, 0, 1, 1, 0]
     assert all(decays(name, []) for name in NAMES)
 
 
 def test_each_layer_down_learns_slower() -> None:
     scales = layer_scales(NAMES, 0.5)
-    powers = [13, 13, 12, 11, 2, 1, 0, 0]
+    powers = [13, 13, 13, 12, 11, 2, 1, 0, 0]
     assert [scales[name] for name in NAMES] == [0.5**power for power in powers]
 
 
