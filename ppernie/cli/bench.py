@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, inference, loading, checkpoints, tokenizing or the machinery of many ranks"
+HELP = "measure training, pretraining, inference, loading, checkpoints, tokenizing or the machinery of many ranks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
     train.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
     train.add_argument("--threads", type=int, default=2, metavar="N")
+
+    pretrain = benches.add_parser("pretrain", help="masked-language-model training beside PaddleNLP's, on real text")
+    pretrain.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
+    pretrain.add_argument("--text", required=True, metavar="FILE", help="one text a line")
+    pretrain.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
+    pretrain.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
+    pretrain.add_argument("--threads", type=int, default=2, metavar="N")
 
     infer = benches.add_parser("infer", help="an exported model beside PaddleNLP eager and ONNX Runtime")
     infer.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
@@ -53,6 +60,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.train import benchmark as benchmark_training
 
         return benchmark_training(args.sizes, args.rounds, args.threads)
+    if args.bench == "pretrain":
+        from ppernie.bench.pretrain import benchmark as benchmark_pretraining
+
+        return benchmark_pretraining(args.sizes, args.text, args.vocab, args.rounds, args.threads)
     if args.bench == "infer":
         from ppernie.bench.infer import benchmark as benchmark_inference
 

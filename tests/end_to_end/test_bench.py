@@ -25,6 +25,18 @@ def test_train(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(sides[0][ratio]) > 0 and sides[1][ratio] == "1.00"
 
 
+def test_pretrain(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    text = str(shared_data / "classical_novels_zh" / "红楼梦.txt")
+    vocabulary = str(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt")
+    command = ["bench", "pretrain", "--vocab", vocabulary, "--text", text, "--sizes", "4x312", "--rounds", "2"]
+    assert main(command) == 0
+    header, _, *sides = rows(capsys)
+    assert [side[1] for side in sides] == ["ppernie", "PaddleNLP"]
+    assert float(sides[0][header.index("ratio")]) > 0
+    assert main([*command[:3], "absent.txt", *command[4:]]) == 2
+
+
 def test_infer(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("paddlenlp")
     assert main(["bench", "infer", "--sizes", "4x312", "--batches", "1", "--rounds", "2"]) == 0
