@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ppernie.errors import UserError
 
@@ -78,6 +80,30 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def take_lock(file: Path, refusal: str) -> IO[str]:
+    """Takes a folder for this process until the returned file is closed; ``file`` is made in it.
+
+    Args:
+        refusal: what to tell where another process has it, with ``{owner}`` for that one's number.
+
+    Raises:
+        UserError: another process has it.
+    """
+    lock = open(file, "a+", encoding="utf-8")  # noqa: SIM115 - held until it is closed
+    try:
+        # Unlike flock, this is not inherited: workers that outlive a killed run for a moment do not hold it.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise UserError(f"{file.parent}: {refusal.format(owner=owner)}") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
 
 
 @contextmanager

@@ -11,7 +11,21 @@ from collections.abc import Sequence
 from ppernie import __version__
 from ppernie.errors import Interrupted, UserError
 
-_COMMANDS = ("train", "eval", "export_model", "predict", "download", "convert", "plan", "config", "bench", "quickstart")
+_COMMANDS = (
+    "preprocess",
+    "lexicon",
+    "train",
+    "eval",
+    "export_model",
+    "predict",
+    "download",
+    "convert",
+    "plan",
+    "config",
+    "bench",
+    "experiment",
+    "quickstart",
+)
 
 # Exit statuses that scripts rely on.
 _USER_ERROR = 2

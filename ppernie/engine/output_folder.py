@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ppernie.config.yaml12 import parse_yaml
 from ppernie.errors import UserError
-from ppernie.files import recover_folder, write_file, writing
+from ppernie.files import recover_folder, take_lock, write_file, writing
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -34,6 +32,8 @@ _FREE = {
     ("Eval", "batch_size"),
     ("Export",),
 }
+
+_BUSY = "another run (process {owner}) is writing here; wait for it or choose another Global.output_dir"
 
 
 class OutputFolder:
@@ -59,26 +59,9 @@ class OutputFolder:
             return
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = self._take()
+            self._lock = take_lock(path / ".lock", _BUSY)
         recover_folder(self.best_model)
         self._claim(config, resume)
-
-    def _take(self) -> IO[str]:
-        lock = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
-        try:
-            # Unlike flock, this is not inherited: workers that outlive a killed run for a moment do not hold it.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise UserError(
-                f"{self.path}: another run (process {owner}) is writing here; "
-                "wait for it or choose another Global.output_dir"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        return lock
 
     def _claim(self, config: Config, resume: bool) -> None:
         path = self.path / "config.yaml"

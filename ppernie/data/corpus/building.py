@@ -1,0 +1,174 @@
+"""From texts to a corpus: parts made by several processes, each once, then put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from ppernie.data.corpus.arrays import TOKENS, TYPES, token_type
+from ppernie.data.corpus.corpus import INDEX, Index
+from ppernie.data.corpus.encoding import SentenceEncoder
+from ppernie.data.corpus.fingerprint import fingerprint
+from ppernie.data.corpus.graph import Graph
+from ppernie.data.corpus.merging import merge
+from ppernie.data.corpus.parts import STATISTICS, Maker, PairPart
+from ppernie.data.corpus.reading import Part, split_parts
+from ppernie.data.corpus.segmentation import open_segmenter
+from ppernie.data.corpus.settings import CorpusConfig
+from ppernie.data.corpus.triples import read_graph
+from ppernie.data.readers.files import resolve
+from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.errors import UserError
+from ppernie.files import new_folder, take_lock, write_file, writing
+from ppernie.zoo.tokenizer import load_tokenizer
+
+logger = logging.getLogger("ppernie")
+
+_PLAN = "plan.json"
+_TOLD_EVERY = 10.0  # seconds between lines, where no bar is shown
+
+# Set in the parent before the processes are forked, so that they share it.
+_maker: Maker
+
+
+def build_corpus(config: CorpusConfig, workers: int) -> dict[str, float]:
+    """Builds ``config.output`` and returns its statistics; one that was interrupted goes on.
+
+    The corpus does not depend on the number of workers.
+
+    Raises:
+        UserError: a source is absent, broken or empty, nothing is left of the texts, the graphs' names occur nowhere,
+            another process builds the same corpus, ``output`` holds something, or the disk is full.
+    """
+    global _maker
+    output = Path(config.output)
+    if output.exists():
+        raise UserError(f"{output}: is there already; remove it, or set output to a new folder")
+    tokenizer = _tokenizer(config)
+    began = time.monotonic()
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    with writing(unfinished):
+        unfinished.mkdir(parents=True, exist_ok=True)
+    with closing(take_lock(unfinished / ".lock", "another process ({owner}) is building this corpus; wait for it")):
+        parts = _plan(config, fingerprint(tokenizer), unfinished)
+        encoder = SentenceEncoder(tokenizer)
+        lexicon = Path(config.root or "", config.lexicon) if config.lexicon else None
+        triples = (triple for source in config.graphs for triple in read_graph(source, config.root))
+        graph = Graph(triples, encoder, tokenizer.unk_id) if config.graphs else None
+        _maker = Maker(
+            config, open_segmenter(config.segmenter, lexicon), encoder, graph, token_type(tokenizer.vocab_size)
+        )
+        _make_parts(parts, workers)
+        statistics = _finish(config, tokenizer, parts, output)
+        shutil.rmtree(unfinished)
+    seconds = time.monotonic() - began
+    return {**statistics, "seconds": seconds, "megabytes a second": statistics["bytes"] / 1e6 / seconds}
+
+
+def _tokenizer(config: CorpusConfig) -> Tokenizer:
+    if config.pretrained_model is not None:
+        return load_tokenizer(config.pretrained_model)
+    assert config.tokenizer is not None and config.tokenizer.vocab_file is not None
+    return ErnieTokenizer.from_vocab(config.tokenizer.vocab_file, lowercase=config.tokenizer.lowercase)
+
+
+def _plan(config: CorpusConfig, tokenizer: str, unfinished: Path) -> list[tuple[Part | PairPart, Path]]:
+    """The parts and their folders; those of another plan are removed."""
+    parts: list[Part | PairPart] = [
+        part
+        for number, source in enumerate(config.sources)
+        for part in split_parts(number, source, config.root, int(config.block_mb * 2**20))
+    ]
+    parts += [
+        PairPart(number, str(path))
+        for number, source in enumerate(config.pairs)
+        for path in resolve(source.files, config.root)
+    ]
+    if not parts:
+        raise UserError(f"{config.output}: the sources hold no file")
+    changed = [
+        (path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in sorted({p.path for p in parts})
+    ]
+    plan = json.dumps([config.model_dump(mode="json"), tokenizer, changed, len(parts)], sort_keys=True)
+    digest = hashlib.sha256(plan.encode()).hexdigest()
+    marker = unfinished / _PLAN
+    if not marker.exists() or marker.read_text(encoding="utf-8") != digest:
+        for folder in unfinished.glob("part_*"):
+            shutil.rmtree(folder)
+        write_file(marker, digest)
+    return [(part, unfinished / f"part_{number:06d}") for number, part in enumerate(parts)]
+
+
+def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> None:
+    todo = [(part, folder) for part, folder in parts if not (folder / STATISTICS).exists()]
+    if len(todo) < len(parts):
+        logger.info("%d of %d parts are there already", len(parts) - len(todo), len(parts))
+    from tqdm import tqdm
+
+    bar = tqdm(
+        total=len(parts), initial=len(parts) - len(todo), unit="part", disable=not sys.stderr.isatty(), leave=False
+    )
+    told = time.monotonic()
+    for done, _ in enumerate(_made(todo, min(workers, len(todo))), len(parts) - len(todo) + 1):
+        bar.update()
+        if bar.disable and time.monotonic() - told > _TOLD_EVERY:
+            told = time.monotonic()
+            logger.info("%d of %d parts", done, len(parts))
+    bar.close()
+
+
+def _made(todo: list[tuple[Part | PairPart, Path]], workers: int) -> Iterator[None]:
+    if workers <= 1:
+        yield from map(_make, todo)
+        return
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make, todo)
+
+
+def _make(job: tuple[Part | PairPart, Path]) -> None:
+    _maker.make(*job)
+
+
+def _finish(
+    config: CorpusConfig, tokenizer: Tokenizer, parts: list[tuple[Part | PairPart, Path]], output: Path
+) -> dict[str, float]:
+    with new_folder(output) as temporary:
+        sizes, counts = merge(parts, temporary, token_type(tokenizer.vocab_size))
+        assert sizes.keys() == {*TOKENS, *TYPES}
+        if not counts["tokens"]:
+            raise UserError(
+                f"{output}: nothing is left of {counts['bytes']:,} bytes of text; {counts['sentences too short']:,} "
+                f"sentences were shorter than cleaning.min_words = {config.cleaning.min_words}"
+            )
+        if (config.graphs or config.pairs) and not counts["facts"]:
+            raise UserError(f"{output}: no sentence names head and tail of a triple; choose graphs about these texts")
+        _tell_doubts(counts)
+        index = Index(
+            tokenizer=fingerprint(tokenizer),
+            vocab_size=tokenizer.vocab_size,
+            sources=[source.name for source in config.sources],
+            weights=[source.weight for source in config.sources],
+            sizes=sizes,
+            statistics={name: float(count) for name, count in sorted(counts.items())},
+        )
+        tokenizer.save(temporary / "tokenizer")
+        write_file(temporary / INDEX, index.model_dump_json(indent=2) + "\n")
+    return index.statistics
+
+
+def _tell_doubts(counts: Counter[str]) -> None:
+    if counts["sentences too short"] > counts["sentences"]:
+        logger.warning(
+            "%d sentences were too short (cleaning.min_words), more than the %d that stay",
+            counts["sentences too short"],
+            counts["sentences"],
+        )

@@ -1,0 +1,151 @@
+"""A corpus as it is read: memory-mapped, so that any sample costs the same and processes share the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ppernie.data.corpus.arrays import TOKENS, TYPES, file_of, token_type
+from ppernie.data.corpus.fingerprint import fingerprint
+from ppernie.data.tokenizers import Tokenizer
+from ppernie.errors import UserError
+
+INDEX = "corpus.json"
+
+
+class Index(BaseModel):
+    """What ``corpus.json`` says; it is written last, so a folder with it is whole.
+
+    Attributes:
+        tokenizer: the fingerprint of the one that made the ids.
+        vocab_size: its tokens.
+        sources: names in the order of their numbers.
+        weights: how often their samples are drawn.
+        sizes: elements of each array.
+        statistics: what the building counted, for people.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    version: int = 1
+    tokenizer: str
+    vocab_size: int
+    sources: list[str]
+    weights: list[float]
+    sizes: dict[str, int]
+    statistics: dict[str, float]
+
+
+class Fact(NamedTuple):
+    """A triple and a sentence that may state it: tokens of each, and where the sentence's words begin (uint8)."""
+
+    head: np.ndarray
+    relation: np.ndarray
+    tail: np.ndarray
+    sentence: np.ndarray
+    words: np.ndarray
+
+
+class Facts:
+    """The facts of a corpus, each found in one step."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self._arrays["fact_sentence_of"])
+
+    def __getitem__(self, number: int) -> Fact:
+        arrays = self._arrays
+        bounds = arrays["fact_name_offsets"][3 * number : 3 * number + 4]
+        head, relation, tail = (
+            arrays["fact_names"][start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        )
+        sentence = arrays["fact_sentence_of"][number]
+        start, stop = arrays["fact_sentences"][sentence : sentence + 2]
+        return Fact(head, relation, tail, arrays["fact_tokens"][start:stop], arrays["fact_words"][start:stop])
+
+
+class Corpus:
+    """A folder that ``ppernie preprocess`` wrote.
+
+    Attributes:
+        tokens: uint16 or uint32 [tokens], all documents one after the other, without special tokens.
+        words: uint8 [tokens], 1 where a word begins.
+        entities: uint8 [tokens], 1 where a name begins, 2 inside of one, else 0.
+        sentences: int64 [sentences + 1], offsets into the tokens.
+        documents: int64 [documents + 1], offsets into the sentences.
+        source_of: uint8 [documents].
+        sources, weights: names and weights by number.
+        facts: triples beside sentences.
+    """
+
+    def __init__(self, path: Path, index: Index, arrays: dict[str, np.ndarray]) -> None:
+        self.path, self._index = path, index
+        self.tokens, self.words, self.entities = arrays["tokens"], arrays["words"], arrays["entities"]
+        self.sentences, self.documents = arrays["sentences"], arrays["documents"]
+        self.source_of = arrays["source_of"]
+        self.sources, self.weights = tuple(index.sources), tuple(index.weights)
+        self.vocab_size, self.statistics = index.vocab_size, index.statistics
+        self.facts = Facts(arrays)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raises UserError where another tokenizer made the ids."""
+        if fingerprint(tokenizer) != self._index.tokenizer:
+            raise UserError(
+                f"{self.path}: was made with another tokenizer, of {self.vocab_size} tokens; run ppernie preprocess "
+                "with this one, or train with that one"
+            )
+
+    def windows(self, length: int) -> np.ndarray:
+        """int64 [n, 2]: ranges of sentences, each within one document, filled up to ``length`` tokens in order.
+
+        A sentence that is longer by itself is a window of its own.
+        """
+        starts = []
+        # Python's integers: this takes as many steps as there are windows.
+        offsets, documents = self.sentences, self.documents.tolist()
+        for first, last in zip(documents[:-1], documents[1:], strict=True):
+            while first < last:
+                most = int(offsets[first]) + length
+                end = int(np.searchsorted(offsets[first : last + 1], most, "right")) + first - 1
+                end = min(max(end, first + 1), last)
+                starts.append((first, end))
+                first = end
+        return np.asarray(starts, np.int64).reshape(-1, 2)
+
+
+def open_corpus(path: str | Path) -> Corpus:
+    """Opens a corpus without reading it.
+
+    Raises:
+        UserError: there is none, its building has not ended, or a file is not as long as it must be.
+    """
+    path = Path(path)
+    index = _read_index(path)
+    arrays = {}
+    for name, size in index.sizes.items():
+        dtype = np.dtype(token_type(index.vocab_size) if name in TOKENS else TYPES[name])
+        file = file_of(path, name)
+        found = file.stat().st_size if file.is_file() else -1
+        if found != size * dtype.itemsize:
+            what = "is absent" if found < 0 else f"has {found:,} bytes of {size * dtype.itemsize:,}"
+            raise UserError(f"{file}: {what}; the corpus is damaged: run ppernie preprocess again")
+        arrays[name] = np.memmap(file, dtype, "r") if size else np.empty(0, dtype)
+    return Corpus(path, index, arrays)
+
+
+def _read_index(path: Path) -> Index:
+    file = path / INDEX
+    if not file.is_file():
+        raise UserError(f"{path}: holds no corpus (no {INDEX}); make one with ppernie preprocess, and let it end")
+    try:
+        index = Index.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); run ppernie preprocess again") from None
+    if index.sizes.keys() != {*TOKENS, *TYPES} or min(index.sizes.values()) < 0:
+        raise UserError(f"{file}: does not name the arrays of a corpus; run ppernie preprocess again")
+    return index

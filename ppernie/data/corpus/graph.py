@@ -1,0 +1,125 @@
+"""Which triples of a knowledge graph a sentence may state: distant supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ppernie.data.corpus.encoding import SentenceEncoder
+from ppernie.data.corpus.phrases import Phrases
+from ppernie.data.corpus.triples import Triple
+from ppernie.errors import UserError
+
+# Sentences that list more names state few of their triples, and would cost their square.
+MOST_NAMES = 64
+
+
+class Graph:
+    """Triples by the tokens of their names.
+
+    Attributes:
+        tokens: int64, the names one after the other.
+        offsets: int64 [names + 1] into them.
+        triples: int64 [n, 3], head, relation and tail as indices of names; each triple once.
+
+    Raises:
+        UserError: no triple has a head and a tail that the tokenizer knows.
+    """
+
+    def __init__(self, triples: Iterable[Triple], encoder: SentenceEncoder, unk_id: int) -> None:
+        index: dict[str, int] = {}
+        rows = [[index.setdefault(name.strip(), len(index)) for name in triple] for triple in triples]
+        self.tokens, lengths = encode_names(list(index), encoder)
+        self.offsets = np.cumsum([0, *lengths])
+        same, usable = self._merge_equal(unk_id)
+        triple_array = same[np.array(rows, np.int64).reshape(-1, 3)]
+        triple_array = triple_array[usable[triple_array[:, 0]] & usable[triple_array[:, 2]]]
+        if not len(triple_array):
+            raise UserError(
+                f"the graphs' {len(index):,} names hold characters outside of the vocabulary, so that no triple is "
+                "left; choose graphs in the language of the tokenizer"
+            )
+        self.triples = np.unique(triple_array, axis=0)
+        entities = np.unique(self.triples[:, [0, 2]])
+        self._entities = entities
+        self._phrases = Phrases(*self._subset(entities))
+        self._by_text = {text: int(same[number]) for text, number in index.items()}
+        self._pair_keys = self.triples[:, 0] * len(lengths) + self.triples[:, 2]
+        order = np.argsort(self._pair_keys, kind="stable")
+        self.triples, self._pair_keys = self.triples[order], self._pair_keys[order]
+
+    def _merge_equal(self, unk_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """For each name the first with the same tokens, and whether all of them are in the vocabulary."""
+        first: dict[bytes, int] = {}
+        same, usable = np.empty(len(self.offsets) - 1, np.int64), np.empty(len(self.offsets) - 1, bool)
+        for number, (start, stop) in enumerate(zip(self.offsets[:-1], self.offsets[1:], strict=True)):
+            tokens = self.tokens[start:stop]
+            same[number] = first.setdefault(tokens.tobytes(), number)
+            usable[number] = len(tokens) > 0 and unk_id not in tokens
+        return same, usable
+
+    def _subset(self, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self.name(number) for number in names]
+        return np.concatenate(parts), np.cumsum([0, *map(len, parts)])
+
+    def name(self, number: int) -> np.ndarray:
+        """The tokens of a name."""
+        return self.tokens[self.offsets[number] : self.offsets[number + 1]]
+
+    def occurrences(self, tokens: np.ndarray, begins: np.ndarray, sentence: np.ndarray) -> np.ndarray:
+        """int64 [n, 2]: which sentence holds which name, each once, as whole words.
+
+        Args:
+            tokens: int64 [tokens] of several sentences.
+            begins: bool [tokens], whether a word begins here.
+            sentence: int64 [tokens], ascending.
+        """
+        found = [np.empty((0, 2), np.int64)]
+        ends = np.append(begins, True)
+        starts = np.flatnonzero(begins)
+        for length, (places, phrases) in enumerate(self._phrases.walk(tokens, starts), 1):
+            whole = ends[places + length] & (sentence[places] == sentence[places + length - 1])
+            found.append(np.stack([sentence[places[whole]], self._entities[phrases[whole]]], 1))
+        return np.unique(np.concatenate(found), axis=0)
+
+    def facts(self, occurrences: np.ndarray, titles: Sequence[str | None]) -> np.ndarray:
+        """int64 [n, 2]: the triples, and their sentences, of which a sentence holds both head and tail.
+
+        Args:
+            occurrences: of names in sentences, as above.
+            titles: of each sentence's document; where there is one, head or tail must be the name in it.
+        """
+        sentence, name = occurrences.T
+        first = np.searchsorted(sentence, sentence)
+        fits = np.arange(len(sentence)) - first < MOST_NAMES
+        sentence, name = sentence[fits], name[fits]
+        first, last = np.searchsorted(sentence, sentence), np.searchsorted(sentence, sentence, "right")
+        # Each name as a head beside each name of its sentence as a tail.
+        heads = np.repeat(np.arange(len(name)), last - first)
+        tails = _ranges(first, last)
+        keys = name[heads] * (len(self.offsets) - 1) + name[tails]
+        low, high = np.searchsorted(self._pair_keys, keys), np.searchsorted(self._pair_keys, keys, "right")
+        triples = _ranges(low, high)
+        sentences = np.repeat(sentence[heads], high - low)
+        kept = np.ones(len(triples), bool)
+        for row, (triple, number) in enumerate(zip(self.triples[triples], sentences, strict=True)):
+            title = titles[number]
+            if title is not None:
+                kept[row] = self._by_text.get(title.strip(), -1) in (triple[0], triple[2])
+        return np.stack([sentences, triples], 1)[kept]
+
+
+def encode_names(names: Sequence[str], encoder: SentenceEncoder) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of all names, and how many each has."""
+    names = [name.replace("\n", " ") for name in names]
+    tokens, places = encoder(names)
+    starts = np.cumsum([0, *map(len, names)])
+    bounds = np.searchsorted(places, starts)
+    return tokens, np.diff(bounds)
+
+
+def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The numbers [first[0], last[0]), then [first[1], last[1]), ..."""
+    counts = last - first
+    return np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)

@@ -1,0 +1,1 @@
+"""Experiments: conditions compared over seeds, each an ordinary chain of training runs."""
