@@ -3,6 +3,7 @@
 from model_zoo.ernie_gram.config import ErnieGramConfig
 
 config_class = ErnieGramConfig
+networks = ("pretraining",)
 architectures: dict[str, tuple[str, ...]] = {
     "ErnieGramModel": (),
     "ErnieGramForSequenceClassification": ("sequence_classification", "cross_similarity"),

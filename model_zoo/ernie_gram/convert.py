@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from model_zoo.ernie_gram.config import ErnieGramConfig
 from ppernie.errors import UserError
 from ppernie.zoo import encoder_configs, encoder_layouts
-from ppernie.zoo.layout import Kind, Row
+from ppernie.zoo.layout import Head, Kind, Layout, Row
 
 _RELATIVE = (
     Row("relative_positions", "embeddings.rel_pos_embeddings", "", "rel_pos_bias_emb",
         "rel_pos_embedding", "table",
         ("rel_pos_size", "num_attention_heads")),
 )  # fmt: skip
-LAYOUTS = {
+# What pretraining adds to the encoder; no other network takes it over.
+_PRETRAINING = ("identities.", "tokens.", "identity_head.", "token_head.", "queries.", "generator.",
+                "ngram_projection.", "detector.")  # fmt: skip
+
+
+def _for_pretraining(layout: Layout) -> Layout:
+    """The layout with the network that begins with an encoder, and makes the rest anew."""
+    heads = {**layout.heads, "ForPretraining": Head(reads_pooler=False)}
+    return replace(layout, heads=heads, head_names=(*layout.head_names, *_PRETRAINING))
+
+
+_LAYOUTS = {
     "ppernie": encoder_layouts.ours("ErnieGram", _RELATIVE),
     "paddlenlp": encoder_layouts.paddlenlp("ErnieGram", "ernie_gram.", _RELATIVE),
     # Hugging Face has no class of its own: the Chinese models are ERNIE's network.
@@ -23,6 +35,7 @@ LAYOUTS = {
     "repository": encoder_layouts.repository("ErnieGram", _RELATIVE),
     "static": encoder_layouts.static("ErnieGram", _RELATIVE),
 }
+LAYOUTS = {library: _for_pretraining(layout) for library, layout in _LAYOUTS.items()}
 MODEL_TYPES = {"paddlenlp": "ernie_gram", "huggingface": "ernie"}
 
 _PADDLENLP_EPSILON = 1e-5

@@ -1,0 +1,77 @@
+"""Sentence distance (ERNIE 3.0, section 3.2.2): are two sentences neighbours, of one document, or of two?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_zoo.ernie3.universal.streams.draws import Draws
+from model_zoo.ernie3.universal.streams.texts import NO_POSITIONS, TextStream
+from ppernie.data.tokenizers.base import kept_tokens
+from ppernie.errors import UserError
+
+if TYPE_CHECKING:
+    from ppernie.data.corpus import Corpus
+    from ppernie.data.tokenizers import Tokenizer
+    from ppernie.tasks.base import Features
+
+NEIGHBOURS, SAME_DOCUMENT, OTHER_DOCUMENT = range(3)
+# With fewer sentences, a document has none that are not neighbours.
+_LEAST_SENTENCES = 3
+
+
+class Distance(TextStream):
+    """``[CLS] sentence [SEP] sentence [SEP]``, of equally many of the three classes.
+
+    Two sentences of one document stand in its order. The first one is of a document with all kinds of pairs, so that
+    it alone does not tell the class.
+    """
+
+    objective = "distance"
+
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, longest: int) -> None:
+        super().__init__(corpus, tokenizer, 2)
+        self.room(longest)
+        sizes = np.diff(corpus.documents)
+        self._documents = np.flatnonzero(sizes >= _LEAST_SENTENCES)
+        if not len(self._documents) or len(sizes) < 2:
+            raise UserError(
+                f"the corpus has {len(self._documents)} documents of {_LEAST_SENTENCES} sentences and more, and "
+                f"{len(sizes)} in all; distance needs one and two: set Task.factors.distance to 0, or add documents"
+            )
+        self._draws = Draws(corpus, self._documents, sizes[self._documents])
+
+    def __len__(self) -> int:
+        return len(self._draws)
+
+    def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
+        kind = int(rng.integers(3))
+        pair = self._pair(int(self._documents[self._draws.find(index)[0]]), kind, rng)
+        texts = [self._sentence(number) for number in pair]
+        kept = kept_tokens([len(text) for text in texts], self.room(length) + 3, "longest_first", 0)
+        ids, types = self.joined([text[:size] for text, size in zip(texts, kept, strict=True)], [0, 1])
+        return {
+            "input_ids": ids,
+            "token_type_ids": types,
+            "masked_positions": NO_POSITIONS,
+            "labels": np.asarray([kind]),
+        }
+
+    def _pair(self, document: int, kind: int, rng: np.random.Generator) -> tuple[int, int]:
+        """The numbers of two sentences, the first of the document; each such pair is as likely as any other."""
+        first, last = map(int, self.corpus.documents[document : document + 2])
+        size = last - first
+        if kind == NEIGHBOURS:
+            one = int(rng.integers(first, last - 1))
+            return one, one + 1
+        if kind == SAME_DOCUMENT:
+            # Two of one sentence less, the later one moved on: at least one sentence is between them.
+            one, other = sorted(rng.choice(size - 1, 2, replace=False).tolist())
+            return first + one, first + other + 1
+        other = int(rng.integers(len(self.corpus.sentences) - 1 - size))
+        return int(rng.integers(first, last)), other + size * (other >= first)
+
+    def _sentence(self, number: int) -> np.ndarray:
+        start, stop = self.corpus.sentences[number : number + 2]
+        return np.asarray(self.corpus.tokens[start:stop])

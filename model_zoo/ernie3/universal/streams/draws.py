@@ -1,0 +1,44 @@
+"""How often the texts of each source are drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ppernie.errors import UserError
+
+if TYPE_CHECKING:
+    from ppernie.data.corpus import Corpus
+
+
+class Draws:
+    """Numbers samples through, so that the sources' weights say how often a text of theirs comes in a pass.
+
+    Against the source with the least weight, whose texts come once, the others' are multiplied; a source of weight 0
+    is left out.
+
+    Args:
+        documents: int [n], the document that each text is of.
+        samples: int [n], how many samples a text makes; by default 1.
+
+    Raises:
+        UserError: no text is left.
+    """
+
+    def __init__(self, corpus: Corpus, documents: np.ndarray, samples: np.ndarray | int = 1) -> None:
+        weights = np.asarray(corpus.weights, np.float64)
+        weights = weights / min(weights[weights > 0], default=1.0)
+        # Of texts of weight 1.5 every other one comes twice. What rounding may take from a sum is less than is added.
+        ends = np.cumsum(weights[np.asarray(corpus.source_of)[documents]] * samples)
+        self._ends = np.floor(ends + 1e-6).astype(np.int64)
+        if not len(self._ends) or not self._ends[-1]:
+            raise UserError("the corpus has no text of a source with a weight above 0; build it with another weight")
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def find(self, number: int) -> tuple[int, int]:
+        """The text that a sample is of, and which of that text's it is."""
+        text = int(np.searchsorted(self._ends, number, side="right"))
+        return text, number - (int(self._ends[text - 1]) if text else 0)
