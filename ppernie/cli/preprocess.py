@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ppernie.cpu import cpu_count
+
+if TYPE_CHECKING:
+    from ppernie.data.corpus.settings import CorpusConfig
+    from ppernie.data.tokenizers import Tokenizer
 
 HELP = "make a corpus for pretraining out of texts and knowledge graphs"
 
@@ -23,7 +28,17 @@ def run(args: argparse.Namespace) -> int:
 
     log_to_console()
     config = load_corpus_config(args.config, args.override)
-    statistics = build_corpus(config, args.workers)
+    statistics = build_corpus(config, _tokenizer(config), args.workers)
     print("\n".join(f"{name}: {value:,.10g}" for name, value in statistics.items()))
     print(f"{config.output}: written")
     return 0
+
+
+def _tokenizer(config: CorpusConfig) -> Tokenizer:
+    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.zoo.tokenizer import load_tokenizer
+
+    if config.pretrained_model is not None:
+        return load_tokenizer(config.pretrained_model)
+    assert config.tokenizer is not None and config.tokenizer.vocab_file is not None
+    return ErnieTokenizer.from_vocab(config.tokenizer.vocab_file, lowercase=config.tokenizer.lowercase)

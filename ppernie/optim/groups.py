@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ppernie.errors import UserError
 
-
 # What lies below the first layer, by parts of names.
 _TABLES = ("embeddings.", "relative_positions.")
 

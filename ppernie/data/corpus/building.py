@@ -26,10 +26,9 @@ from ppernie.data.corpus.segmentation import open_segmenter
 from ppernie.data.corpus.settings import CorpusConfig
 from ppernie.data.corpus.triples import read_graph
 from ppernie.data.readers.files import resolve
-from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.data.tokenizers import Tokenizer
 from ppernie.errors import UserError
 from ppernie.files import new_folder, take_lock, write_file, writing
-from ppernie.zoo.tokenizer import load_tokenizer
 
 logger = logging.getLogger("ppernie")
 
@@ -40,7 +39,7 @@ _TOLD_EVERY = 10.0  # seconds between lines, where no bar is shown
 _maker: Maker
 
 
-def build_corpus(config: CorpusConfig, workers: int) -> dict[str, float]:
+def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> dict[str, float]:
     """Builds ``config.output`` and returns its statistics; one that was interrupted goes on.
 
     The corpus does not depend on the number of workers.
@@ -53,7 +52,6 @@ def build_corpus(config: CorpusConfig, workers: int) -> dict[str, float]:
     output = Path(config.output)
     if output.exists():
         raise UserError(f"{output}: is there already; remove it, or set output to a new folder")
-    tokenizer = _tokenizer(config)
     began = time.monotonic()
     unfinished = output.with_name(f"{output.name}.unfinished")
     with writing(unfinished):
@@ -72,13 +70,6 @@ def build_corpus(config: CorpusConfig, workers: int) -> dict[str, float]:
         shutil.rmtree(unfinished)
     seconds = time.monotonic() - began
     return {**statistics, "seconds": seconds, "megabytes a second": statistics["bytes"] / 1e6 / seconds}
-
-
-def _tokenizer(config: CorpusConfig) -> Tokenizer:
-    if config.pretrained_model is not None:
-        return load_tokenizer(config.pretrained_model)
-    assert config.tokenizer is not None and config.tokenizer.vocab_file is not None
-    return ErnieTokenizer.from_vocab(config.tokenizer.vocab_file, lowercase=config.tokenizer.lowercase)
 
 
 def _plan(config: CorpusConfig, tokenizer: str, unfinished: Path) -> list[tuple[Part | PairPart, Path]]:
