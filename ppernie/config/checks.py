@@ -32,11 +32,14 @@ def _check_task(value: Any, report: Report) -> None:
         report.add(("Arch", "name"), f"{arch} serves {served}, not {task}{hint}")
 
 
+_SOURCES = ("files", "dataset", "corpus")
+
+
 def _check_sources(value: Any, report: Report) -> None:
     for part in ("train", "eval", "test"):
         source = value(f"Data.{part}")
-        if isinstance(source, dict) and (source.get("files") is None) == (source.get("dataset") is None):
-            report.add(("Data", part), "must name either files or dataset, and not both")
+        if isinstance(source, dict) and sum(source.get(kind) is not None for kind in _SOURCES) != 1:
+            report.add(("Data", part), f"must name one of {', '.join(_SOURCES)}, and no other")
 
 
 def _check_length(value: Any, report: Report) -> None:
@@ -73,7 +76,7 @@ def _check_parts(value: Any, report: Report) -> None:
     elif stage in (2, 3) and pp is not None and pp > 1:
         report.add(
             ("Distributed", "sharding_stage"),
-            f"fleet cannot run stage {stage} in a pipeline; take stage 1 with Distributed.pp = {pp}",
+            f"stage {stage} would move its parts with every micro-batch of a pipeline; take stage 1 with pp = {pp}",
         )
 
 

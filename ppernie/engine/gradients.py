@@ -25,22 +25,21 @@ def squared_norm(parameters: Iterable[paddle.Tensor]) -> float:
 
 def gradient_norm(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: Ranks) -> float:
     """Euclidean norm of the whole network's gradients together, equal on all ranks."""
-    topology = ranks.topology
     # What several pipeline stages have counts on one of them.
     counted = {name: parameter for name, parameter in parameters.items() if share.is_home(name)}
-    cut = squared_norm(p for name, p in counted.items() if share.cuts[name].axis is not None)
-    whole = squared_norm(p for name, p in counted.items() if share.cuts[name].axis is None)
-    if topology.world == 1:
-        return math.sqrt(cut + whole)
-    # Each part of what is cut stands on one tensor-parallel rank, what is whole on all of them.
-    (total,) = ranks.all_sum([cut + whole / topology.mp], over="all")
-    return math.sqrt(total / topology.data_world)
+    by_copies: dict[int, list[paddle.Tensor]] = {}
+    for name, parameter in counted.items():
+        by_copies.setdefault(share.copies(name), []).append(parameter)
+    here = sum(squared_norm(several) / copies for copies, several in by_copies.items())
+    return math.sqrt(ranks.all_sum([here], over="all")[0])
 
 
 def sum_gradients(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: Ranks) -> None:
     """Adds up what each rank has of a gradient."""
     if not isinstance(ranks, Fleet):
         return
+    if share.shards is not None:
+        share.shards.settle()
     from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients_with_group
 
     if share.partial:
@@ -48,8 +47,13 @@ def sum_gradients(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: 
         fused_allreduce_gradients_with_group(partial, ranks.mp_group, scale=1.0)
     for name, group in share.shared:
         fused_allreduce_gradients_with_group([parameters[name]], group, scale=1.0)
+    # Of rows the sharding ranks have the sum already.
+    rows = [parameter for name, parameter in parameters.items() if name in share.rows]
+    whole = [parameter for name, parameter in parameters.items() if name not in share.rows]
     if ranks.topology.data_world > 1:
-        fused_allreduce_gradients_with_group(list(parameters.values()), ranks.data_group, scale=1.0)
+        fused_allreduce_gradients_with_group(whole, ranks.data_group, scale=1.0)
+    if rows and ranks.topology.dp > 1:
+        fused_allreduce_gradients_with_group(rows, ranks.dp_group, scale=1.0)
 
 
 def scale_gradients(parameters: Iterable[paddle.Tensor], factor: float) -> None:

@@ -35,8 +35,6 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     from ppernie.parallel.topology import resolve, start, world
 
     topology = resolve(config.Distributed, world())
-    if topology.sharding > 1 and config.Distributed.sharding_stage > 1:
-        raise UserError("this version shards the optimizer state alone; leave Distributed.sharding_stage at 1")
     leads = topology.rank == 0
     device = use_device(config.Global.device, config.Global.threads)
     check_precision(config.AMP, device)

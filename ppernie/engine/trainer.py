@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ppernie.config.sections import Config
     from ppernie.engine.assemble import Parts
     from ppernie.engine.output_folder import OutputFolder
-    from ppernie.parallel.cut import Cut
     from ppernie.parallel.ranks import Ranks
 
 logger = logging.getLogger("ppernie")
@@ -105,9 +104,8 @@ class Trainer:
             self.task.cross_entropy = functools.partial(
                 cross_entropy_sum, classes=dict(config.Arch.model)["vocab_size"]
             )
-        self.optimizer = AdamW(
-            self.model, config.Optimizer, list(share.cuts), ranks.share_out if self.topology.sharding > 1 else None
-        )
+        deals = self.topology.sharding > 1 and share.shards is None
+        self.optimizer = AdamW(self.model, config.Optimizer, list(share.cuts), ranks.share_out if deals else None)
         self.precision = Precision(config.AMP)
         growing = train.progressive is not None and train.progressive.dropout
         self.dropout = DropoutScale(self.model) if growing else None
@@ -367,20 +365,14 @@ class Trainer:
         self.checkpoints.save(self.state.step, self._slices(), state, beside=self.config.Train.async_save)
 
     def _slices(self) -> list[Slice]:
+        if self.topology.dp_rank:
+            return []
         parameters = {name: p for name, p in self.model.named_parameters() if self.share.is_home(name)}
         moments = {name: m for name, m in self.optimizer.state_dict().items() if self.share.is_home(_parameter(name))}
         return [
-            *owned_slices("model/", parameters if not self.topology.data_rank else {}, self._cut, self.topology),
-            # Sharding ranks each have the moments of other parameters.
-            *owned_slices("optimizer/", moments if not self.topology.dp_rank else {}, self._moment_cut, self.topology),
+            *owned_slices("model/", parameters, self.share.placement),
+            *owned_slices("optimizer/", moments, self.share.moment_placement),
         ]
-
-    def _cut(self, name: str) -> Cut | None:
-        return self.share.cuts.get(name)
-
-    def _moment_cut(self, name: str) -> Cut | None:
-        """A moment lies as its parameter does; what else the optimizer has is one number."""
-        return self._cut(_parameter(name)) if name.rpartition(".")[2].startswith("moment") else None
 
     def _is_own(self, moment: str) -> bool:
         return _parameter(moment) in self.optimizer.own
@@ -393,9 +385,9 @@ class Trainer:
                 f"{checkpoint.path}: belongs to a run with {stored} examples a batch over all ranks, this one has "
                 f"{self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
-        weights = read_parts(checkpoint, "model", self._cut, self.topology, self.share.is_here)
+        weights = read_parts(checkpoint, "model", self.share.placement, self.share.is_here)
         load_weights(self.model, weights, str(checkpoint.path))
-        moments = read_parts(checkpoint, "optimizer", self._moment_cut, self.topology, self._is_own)
+        moments = read_parts(checkpoint, "optimizer", self.share.moment_placement, self._is_own)
         self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
         position = self.state.epoch, self.state.batch
         self.state = TrainState(**checkpoint.state["train"])

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import paddle
 
+from ppernie.errors import UserError
 from ppernie.parallel.cut import Cut
+from ppernie.parallel.placement import Placement, Step
+from ppernie.parallel.plan import layers_of
 from ppernie.parallel.ranks import Fleet, mixed
 from ppernie.parallel.recompute import recompute_regions
 from ppernie.zoo.layout import Tensor
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from ppernie.parallel.pipeline import Pipeline
     from ppernie.parallel.plan import Plan
     from ppernie.parallel.ranks import Ranks
+    from ppernie.parallel.sharding import Shards
     from ppernie.parallel.topology import Topology
 
 
@@ -35,6 +39,7 @@ class Share:
         holders: the pipeline stages that have each parameter; empty without a pipeline.
         shared: names of parameters that other stages have too, each with the group of those ranks.
         pipeline: the schedule over the stages, where there are several.
+        shards: what sharding ranks share beside the optimizer state, from stage 2 on.
     """
 
     network: paddle.nn.Layer
@@ -44,6 +49,12 @@ class Share:
     holders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     shared: tuple[tuple[str, Group], ...] = ()
     pipeline: Pipeline | None = None
+    shards: Shards | None = None
+
+    @property
+    def rows(self) -> Mapping[str, Cut]:
+        """The cuts over the sharding ranks, by name, of what the tensor-parallel cuts leave of parameters."""
+        return self.shards.rows if self.shards else {}
 
     def is_here(self, name: str) -> bool:
         """Whether this rank's stage has the parameter; of a name that is no parameter's, too."""
@@ -56,6 +67,30 @@ class Share:
     def is_home(self, name: str) -> bool:
         """Whether this rank's stage does."""
         return self.home(name) == self.topology.pp_rank
+
+    def placement(self, name: str, shape: tuple[int, ...]) -> Placement:
+        """Where this rank's part of a parameter lies; a name that is no parameter's is of a tensor that all have.
+
+        Args:
+            shape: of the whole tensor, where it is no parameter.
+        """
+        topology = self.topology
+        over_mp = Step(self.cuts.get(name, Cut(shape)), topology.mp, topology.mp_rank)
+        rows = self.rows.get(name, Cut(over_mp.cut.local_shape(topology.mp)))
+        return Placement((over_mp, Step(rows, topology.sharding, topology.sharding_rank)))
+
+    def moment_placement(self, name: str, shape: tuple[int, ...]) -> Placement:
+        """Of ``<parameter>.<moment>``: as its parameter's; what else the optimizer has is one number."""
+        parameter, _, kind = name.rpartition(".")
+        placement = self.placement(parameter if kind.startswith("moment") else name, shape)
+        # At stage 1 sharding ranks each have the moments of other parameters.
+        return placement if self.shards else Placement(placement.steps[:1])
+
+    def copies(self, name: str) -> int:
+        """How many ranks of this stage have the same part of a parameter."""
+        topology = self.topology
+        over_mp = topology.mp if self.cuts[name].axis is None else 1
+        return over_mp * (topology.dp if name in self.rows else topology.data_world)
 
 
 def build_network(
@@ -89,6 +124,8 @@ def build_network(
     share = Share(network, cuts, topology)
     if topology.pp > 1:
         share = _with_pipeline(share, plan(), config.hidden_size, ranks, section)
+    if topology.sharding > 1 and section.sharding_stage > 1:
+        share = _with_shards(share, plan, ranks, section.sharding_stage)
     allocate(network)
     own = dict(network.named_parameters())
     return replace(share, partial=tuple(name for name in partial if name in own))
@@ -111,45 +148,48 @@ def _with_pipeline(share: Share, plan: Plan, width: int, ranks: Ranks, section: 
     )
 
 
+def _with_shards(share: Share, plan: Callable[[], Plan], ranks: Ranks, stage: int) -> Share:
+    from ppernie.parallel.sharding import Shards
+
+    assert isinstance(ranks, Fleet)
+    blocks = layers_of(share.network, plan().blocks) if stage == 3 else []
+    if stage == 3 and not blocks:
+        raise UserError("Distributed.sharding_stage = 3: the family's plan names no blocks of this network; take 2")
+    return replace(share, shards=Shards(share.network, blocks, ranks.sharding_group))
+
+
 def draw_parameters(share: Share, names: Iterable[str], seed: int) -> None:
     """Draws those of the parameters that are here, each from the seed and its own name, whole, and keeps the part.
 
     So the start of a run does not depend on how its network is cut.
     """
-    own, topology = dict(share.network.named_parameters()), share.topology
+    own = dict(share.network.named_parameters())
     for name in filter(own.__contains__, names):
-        cut = share.cuts[name]
+        placement = share.placement(name, share.cuts[name].shape)
         paddle.seed(mixed([seed, *name.encode()]))
-        whole = share.network.draw(name, cut.shape)
-        if topology.mp == 1 or cut.axis is None:
-            own[name].set_value(whole)
-        else:
-            own[name].set_value(cut.take(whole.numpy(), topology.mp, topology.mp_rank))
+        whole = share.network.draw(name, placement.whole_shape)
+        own[name].set_value(whole if placement.is_whole else placement.take(whole.numpy()))
 
 
 class Part(NamedTuple):
     """This rank's part of a stored tensor; the whole is read, and let go."""
 
     tensor: Tensor
-    cut: Cut
-    degree: int
-    rank: int
+    placement: Placement
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.cut.local_shape(self.degree)
+        return self.placement.shape
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return self.cut.take(np.asarray(self.tensor), self.degree, self.rank)
+        return self.placement.take(np.asarray(self.tensor))
 
 
 def parts_of(tensors: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
     """Of stored tensors those that this rank has, as it has them."""
-    mp, rank = share.topology.mp, share.topology.mp_rank
-    here = {name: tensor for name, tensor in tensors.items() if share.is_here(name)}
-    if mp == 1:
-        return here
+    here = {
+        name: (tensor, share.placement(name, tensor.shape)) for name, tensor in tensors.items() if share.is_here(name)
+    }
     return {
-        name: tensor if share.cuts[name].axis is None else Part(tensor, share.cuts[name], mp, rank)
-        for name, tensor in here.items()
+        name: tensor if placement.is_whole else Part(tensor, placement) for name, (tensor, placement) in here.items()
     }

@@ -8,7 +8,7 @@ ones. A parameter that no rule names, and a rule that matches nothing it could c
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,6 +134,15 @@ class Plan:
             if has_parameters != isinstance(rule.kind, Heads) and fnmatch.fnmatchcase(name, rule.pattern):
                 return rule
         return None
+
+
+def layers_of(network: paddle.nn.Layer, patterns: Sequence[str]) -> list[paddle.nn.Layer]:
+    """The layers of a network whose dotted names match one of the patterns."""
+    return [
+        layer
+        for name, layer in network.named_sublayers()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    ]
 
 
 def own_parameters(layer: paddle.nn.Layer) -> bool:

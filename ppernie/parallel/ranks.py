@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from ppernie.errors import UserError
-
 if TYPE_CHECKING:
     from paddle.distributed.communication.group import Group
 
@@ -81,6 +79,7 @@ class Fleet(Ranks):
         hcg: fleet's groups (``HybridCommunicateGroup``), its ``topology()`` among them.
         mp_group, pp_group: the ranks that share a layer, and those that share a network.
         data_group: the ranks that hold the same weights and read different examples.
+        sharding_group, dp_group: of those, the ranks that share one optimizer state, and those that each have it.
     """
 
     def __init__(self, topology: Topology, config: Config) -> None:
@@ -88,7 +87,7 @@ class Fleet(Ranks):
         import paddle
 
         if paddle.device.get_device() == "cpu":
-            _prepare_cpu(config.Distributed.sharding_stage)
+            _prepare_cpu()
         from paddle.distributed import fleet
 
         with warnings.catch_warnings():
@@ -98,6 +97,8 @@ class Fleet(Ranks):
         self.hcg: Any = fleet.get_hybrid_communicate_group()
         self.mp_group: Group = self.hcg.get_model_parallel_group()
         self.pp_group: Group = self.hcg.get_pipe_parallel_group()
+        self.sharding_group: Group = self.hcg.get_sharding_parallel_group()
+        self.dp_group: Group = self.hcg.get_data_parallel_group()
         data_group = _own_group(list(topology.data_groups()), topology.rank)
         assert data_group is not None
         self.data_group: Group = data_group
@@ -150,13 +151,9 @@ class Fleet(Ranks):
         return values[0]
 
 
-def _prepare_cpu(sharding_stage: int) -> None:
+def _prepare_cpu() -> None:
     from ppernie.parallel import gloo
 
-    if sharding_stage > 1:
-        raise UserError(
-            f"Distributed.sharding_stage {sharding_stage} runs on a GPU alone; take stage 1 where the device is the CPU"
-        )
     gloo.install()
     os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 from typing import TYPE_CHECKING
 
 from ppernie.errors import UserError
+from ppernie.parallel.plan import layers_of
 
 if TYPE_CHECKING:
     import paddle
@@ -25,9 +25,7 @@ def recompute_regions(network: paddle.nn.Layer, plan: Plan, mode: str) -> None:
     from paddle.distributed.fleet.utils import recompute
 
     patterns = plan.blocks if mode == "full" else plan.attention
-    regions = [
-        layer for name, layer in network.named_sublayers() if any(fnmatch.fnmatchcase(name, p) for p in patterns)
-    ]
+    regions = layers_of(network, patterns)
     if not regions:
         raise UserError(
             f"Distributed.recompute = {mode}: the network has no region of the plan's: {', '.join(patterns)}"

@@ -9,50 +9,55 @@ import numpy as np
 
 from ppernie.checkpoints import Checkpoint, Slice
 from ppernie.parallel.cut import Cut
+from ppernie.parallel.placement import Placement
 from ppernie.parallel.ranks import Fleet, Ranks
-from ppernie.parallel.topology import Topology
 from ppernie.zoo.layout import Tensor
 
 if TYPE_CHECKING:
+    from paddle.distributed.communication.group import Group
+
     from ppernie.parallel.network import Share
 
 
 def owned_slices(
-    prefix: str, tensors: Mapping[str, Any], cut_of: Callable[[str], Cut | None], topology: Topology
+    prefix: str, tensors: Mapping[str, Any], placement_of: Callable[[str, tuple[int, ...]], Placement]
 ) -> Iterator[Slice]:
-    """The slices of a checkpoint that this rank writes: of each element, over the tensor-parallel ranks, one.
+    """The slices of a checkpoint that this rank writes: of each element, over the ranks of all placements, one.
 
     Args:
         prefix: before the names, such as ``model/``.
         tensors: this rank's parts by name.
-        cut_of: the layout of the tensor of a name; None for one that every rank has whole.
+        placement_of: the place of the tensor of a name, and of a shape if all have it whole.
     """
     for name, tensor in tensors.items():
-        array = tensor.numpy() if hasattr(tensor, "numpy") else tensor
-        cut = cut_of(name) or Cut(array.shape)
-        if cut.axis is None and topology.mp_rank:
+        placement = placement_of(name, tuple(tensor.shape))
+        if not placement.is_first:
             continue
-        for offset, inside in cut.offsets(topology.mp, topology.mp_rank):
-            yield Slice(f"{prefix}{name}", cut.shape, offset, np.ascontiguousarray(array[inside]))
+        array = tensor.numpy() if hasattr(tensor, "numpy") else tensor
+        for place, here in placement.rectangles():
+            yield Slice(
+                f"{prefix}{name}", placement.whole_shape, place.offset, np.ascontiguousarray(array[here.where()])
+            )
 
 
 def read_parts(
     checkpoint: Checkpoint,
     group: str,
-    cut_of: Callable[[str], Cut | None],
-    topology: Topology,
+    placement_of: Callable[[str, tuple[int, ...]], Placement],
     wanted: Callable[[str], bool] = lambda name: True,
 ) -> Mapping[str, Tensor]:
     """This rank's parts of the wanted tensors of a checkpoint's group; no other bytes are read."""
-    tensors = {name: tensor for name, tensor in checkpoint.group(group).items() if wanted(name)}
-    if topology.mp == 1:
-        return tensors
-    parts = {}
-    for name, tensor in tensors.items():
-        cut = cut_of(name) or Cut(tensor.shape)
-        part = np.empty(cut.local_shape(topology.mp), np.float32)
-        for offset, inside in cut.offsets(topology.mp, topology.mp_rank):
-            tensor.read_part(offset, part[inside])
+    parts: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.group(group).items():
+        if not wanted(name):
+            continue
+        placement = placement_of(name, tensor.shape)
+        if placement.is_whole:
+            parts[name] = tensor
+            continue
+        part = np.empty(placement.shape, np.float32)
+        for place, here in placement.rectangles():
+            tensor.read_part(place.offset, part[here.where()])
         parts[name] = part
     return parts
 
@@ -61,10 +66,12 @@ def whole_weights(share: Share, ranks: Ranks) -> dict[str, np.ndarray]:
     """The whole network's weights, on the first rank; all ranks must call it, and the others get nothing."""
     parameters = dict(share.network.named_parameters())
     weights: dict[str, np.ndarray] = {}
-    if share.topology.data_rank == 0:
+    topology = share.topology
+    # What sharding ranks have some rows of, they bring together; what they have whole, the first has.
+    if topology.dp_rank == 0 and (share.shards or topology.sharding_rank == 0):
         for name, cut in share.cuts.items():
-            array = _joined(parameters[name], cut, ranks) if share.is_home(name) else None
-            if share.topology.mp_rank == 0:
+            array = _joined(parameters[name], share.rows.get(name), cut, ranks) if share.is_home(name) else None
+            if topology.mp_rank == 0:
                 array = _on_first_stage(array, cut.shape, share.home(name), ranks)
             if ranks.topology.rank == 0:
                 assert array is not None
@@ -72,15 +79,25 @@ def whole_weights(share: Share, ranks: Ranks) -> dict[str, np.ndarray]:
     return weights
 
 
-def _joined(parameter: Any, cut: Cut, ranks: Ranks) -> np.ndarray:
-    if cut.axis is None or ranks.topology.mp == 1:
-        return parameter.numpy()
+def _joined(parameter: Any, rows: Cut | None, cut: Cut, ranks: Ranks) -> np.ndarray:
+    array = parameter.numpy()
+    if rows is not None:
+        assert isinstance(ranks, Fleet)
+        array = rows.join(_gathered(array, ranks.sharding_group))
+    if cut.axis is not None and ranks.topology.mp > 1:
+        assert isinstance(ranks, Fleet)
+        array = cut.join(_gathered(array, ranks.mp_group))
+    return array
+
+
+def _gathered(array: np.ndarray, group: Group) -> list[np.ndarray]:
+    """The arrays of all ranks of a group."""
+    import paddle
     from paddle import distributed
 
-    assert isinstance(ranks, Fleet)
     parts: list[Any] = []
-    distributed.all_gather(parts, parameter, group=ranks.mp_group)
-    return cut.join([part.numpy() for part in parts])
+    distributed.all_gather(parts, paddle.to_tensor(array), group=group)
+    return [part.numpy() for part in parts]
 
 
 def _on_first_stage(array: np.ndarray | None, shape: tuple[int, ...], home: int, ranks: Ranks) -> np.ndarray | None:

@@ -154,9 +154,6 @@ def start(topology: Topology, config: Config) -> Ranks:
     """Brings the ranks together; ``use_device`` has selected the device.
 
     On one rank nothing of ``paddle.distributed`` is imported or started, and nothing is seeded.
-
-    Raises:
-        UserError: the device is the CPU, and the sharding is of a stage that fleet has for a GPU alone.
     """
     if topology.world == 1:
         return Alone(topology)

@@ -123,16 +123,3 @@ def test_a_dead_rank_ends_the_job(launch: Callable[..., Any]) -> None:
     died = float(job.logs.partition("rank 1 dies at ")[2].split()[0])
     assert ended - died < 10
     assert "rank 1 has ended; its own log says why" in job.logs
-
-
-def test_stages_that_need_a_gpu_are_refused_on_the_cpu() -> None:
-    import paddle
-
-    from ppernie.config import load_config
-    from ppernie.errors import UserError
-    from ppernie.parallel.topology import Topology, start
-
-    paddle.set_device("cpu")
-    config = load_config(CONFIG, ["Distributed.sharding=2", "Distributed.sharding_stage=3"])
-    with pytest.raises(UserError, match="sharding_stage 3 runs on a GPU alone"):
-        start(Topology(sharding=2), config)

@@ -61,8 +61,14 @@ TOPOLOGIES = [
     ("dp2", 2, 2, 2, 1, {}),
     ("mp2", 2, 4, 2, 1, {"mp": 2}),
     ("sharding2", 2, 2, 2, 1, {"sharding": 2}),
+    ("sharding2-stage2", 2, 2, 2, 2, {"sharding": 2, "sharding_stage": 2}),
+    ("sharding2-stage3", 2, 2, 2, 2, {"sharding": 2, "sharding_stage": 3}),
     ("pp2", 2, 4, 3, 4, {"pp": 2}),
     ("mp2-sp-recompute", 2, 4, 2, 1, {"mp": 2, **SEQUENCE}),
+    slow("sharding2-stage3-recompute", 2, 2, 2, 2, {"sharding": 2, "sharding_stage": 3, "recompute": "full"}),
+    slow("dp2-sharding2-stage3", 4, 1, 2, 2, {"sharding": 2, "sharding_stage": 3}),
+    slow("mp2-sharding2-stage3", 4, 2, 2, 2, {"mp": 2, "sharding": 2, "sharding_stage": 3}),
+    slow("mp2-sharding2-stage2-sp", 4, 2, 2, 1, {"mp": 2, "sharding": 2, "sharding_stage": 2, **SEQUENCE}),
     slow("dp2-mp2", 4, 2, 2, 1, {"mp": 2}),
     slow("pp4", 4, 4, 5, 4, {"pp": 4}),
     slow("pp4-interleaved", 4, 4, 8, 8, {"pp": 4, "virtual_stages": 2, "schedule": "interleaved"}),
@@ -102,9 +108,10 @@ PAIRED = {
     "mp2": (2, 4, {"mp": 2}),
     "pp2": (2, 4, {"pp": 2}),
     "sharding2": (2, 2, {"sharding": 2}),
+    "stage3": (2, 2, {"sharding": 2, "sharding_stage": 3}),
     "mp2-pp2": (4, 4, {"mp": 2, "pp": 2}),
 }
-FAST = [("alone", "mp2"), ("mp2", "pp2"), ("pp2", "sharding2"), ("sharding2", "alone")]
+FAST = [("alone", "mp2"), ("mp2", "pp2"), ("pp2", "sharding2"), ("sharding2", "stage3"), ("stage3", "alone")]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_the_resolved_config_loads_as_an_equal_one(run_file: str, overrides: tup
         ("Arch.variant=", "name a variant (small) or give the architecture's fields"),
         ("Task.name=clasify", "unknown name 'clasify'; did you mean 'classify'?"),
         ("Data.max_length=257", "257 tokens do not fit the 256 positions of Arch.max_position_embeddings"),
-        ("Data.test={limit: 3}", "must name either files or dataset, and not both"),
+        ("Data.test={limit: 3}", "must name one of files, dataset, corpus, and no other"),
     ],
 )
 def test_each_problem_names_key_origin_and_remedy(run_file: str, override: str, problem: str) -> None:
@@ -170,7 +170,7 @@ def test_problems_of_all_sections_come_together(run_file: str) -> None:
         "Data.eval.limit (-o Data.eval.limit=0): must be at least 1; got 0",
         "Train.epochs (run.yaml:10): must be a whole number; got the text '3'",
         "Train.batch_size (run.yaml:10): required key is missing (Examples in a batch on one device)",
-        "Data.eval (run.yaml:6): must name either files or dataset, and not both",
+        "Data.eval (run.yaml:6): must name one of files, dataset, corpus, and no other",
         "Data.max_length (-o Data.max_length=999): 999 tokens do not fit the 256 positions of "
         + "Arch.max_position_embeddings",
     ]

@@ -84,7 +84,10 @@ def test_the_launcher_tells_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
         (["pp=4", "virtual_stages=2"], "interleaved goes with Distributed.virtual_stages > 1"),
         (["pp=4", "virtual_stages=1", "schedule=interleaved"], "interleaved goes with Distributed.virtual_stages > 1"),
         (["sharding_stage=2"], "stage 2 needs Distributed.sharding > 1"),
-        (["sharding_stage=3", "sharding=2", "pp=2"], "fleet cannot run stage 3 in a pipeline"),
+        (
+            ["sharding_stage=3", "sharding=2", "pp=2"],
+            "stage 3 would move its parts with every micro-batch of a pipeline",
+        ),
         (["ep=2"], "no network here has experts"),
         (["sep=2"], "no network here has attention over a sequence that is cut"),
         (["dp=0"], "must be at least 1"),
@@ -101,11 +104,10 @@ def test_interleaved_needs_batches_in_multiples_of_the_stages(repository: Path) 
     load_config(str(repository / CONFIG), [*degrees, "Train.accumulate_steps=6"])
 
 
-def test_interleaved_stages_are_of_one_size(repository: Path) -> None:
+def test_interleaved_stages_may_differ_in_size(repository: Path) -> None:
     degrees = ["pp=3", "virtual_stages=2", "schedule=interleaved"]
     overrides = [*(f"Distributed.{degree}" for degree in degrees), "Train.accumulate_steps=6"]
-    with pytest.raises(UserError, match="3 x 2 does not divide Arch.num_hidden_layers = 8"):
-        load_config(str(repository / CONFIG), [*overrides, "Arch.num_hidden_layers=8"])
+    load_config(str(repository / CONFIG), [*overrides, "Arch.num_hidden_layers=8"])
 
 
 def test_all_problems_come_in_one_report(repository: Path) -> None:
