@@ -7,7 +7,8 @@ of other libraries (``ppernie.zoo.sources``), and its ``zoo.yaml`` the released 
 
 A network beside the family's own is a package inside of it that the family's ``networks`` names: it has
 ``architectures``, ``config_class``, ``modeling`` and ``plan`` as a family has, and ``variants``, its sizes by name.
-Either may declare ``tasks`` of its own, by name with module and class inside the package.
+Either may declare ``tasks`` of its own, by name with module and class inside the package. Its ``start`` says what such
+a network takes of other weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import importlib
 import importlib.resources
 import importlib.util
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources.abc import Traversable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,14 @@ def arch_class(name: str) -> Any:
 def arch_plan(name: str) -> Plan:
     """How the architecture's weights are cut over ranks. Raises UserError where it has no plan."""
     return _plan(_split(name)[0])
+
+
+def arch_start(name: str) -> Callable[..., Any] | None:
+    """What the architecture takes of other weights (``start_from``); None where the family's layouts say it."""
+    package = _split(name)[0].__name__
+    if importlib.util.find_spec(f"{package}.start") is None:
+        return None
+    return importlib.import_module(f"{package}.start").start_from
 
 
 def network_class(family: str, name: str) -> Any:

@@ -22,12 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", type=Path, metavar="CORPUS", help="folder that ppernie preprocess wrote")
     parser.add_argument("output", type=Path, metavar="FILE", help="lexicon to write")
     parser.add_argument(
-        "--tokenizer",
-        required=True,
-        metavar="SRC",
-        help="the corpus's tokenizer: a vocab.txt, a folder that holds one, or a released model",
-    )
-    parser.add_argument(
         "--top",
         type=int,
         nargs="+",
@@ -44,22 +38,13 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.top) < 0:
         raise UserError(f"--top {min(args.top)}: a number of n-grams is 0 or more")
-    tokenizer = _tokenizer(args.tokenizer)
-    lexicon = build_lexicon(open_corpus(args.corpus), tokenizer, args.top)
+    corpus = open_corpus(args.corpus)
+    tokenizer = corpus.tokenizer()
+    lexicon = build_lexicon(corpus, tokenizer, args.top)
     lexicon.save(args.output)
     print(render(_rows(lexicon, tokenizer)))
     print(f"{args.output}: {len(lexicon)} n-grams")
     return 0
-
-
-def _tokenizer(source: str) -> Tokenizer:
-    from ppernie.data.tokenizers import ErnieTokenizer
-    from ppernie.zoo.tokenizer import load_tokenizer, read_tokenizer
-
-    path = Path(source)
-    if path.is_file():
-        return ErnieTokenizer.from_vocab(path)
-    return read_tokenizer(path) if path.is_dir() else load_tokenizer(source)
 
 
 def _rows(lexicon: Lexicon, tokenizer: Tokenizer) -> list[dict[str, object]]:

@@ -145,24 +145,31 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
         ranks,
         config.Distributed,
     )
-    found = Fit({}, [])
-    if source is not None:
-        found = fit(
-            source.tensors,
-            arch.model,
-            source.layout,
-            source.kind_of(arch.name),
-            stored_kind=source.kind,
-            labels=parts.task.head().get("num_labels"),
-            new_head=config.Global.new_head,
-            place=str(source.place),
-        )
+    found = Fit({}, []) if source is None else _found(config, parts, source, share)
     fill(dict(share.network.named_parameters()), parts_of(found.tensors, share))
     new = [name for name in share.cuts if name not in found.tensors]
     draw_parameters(share, new, config.Global.seed)
     if source is not None:
         tell(found, new, str(source.place))
     return share
+
+
+def _found(config: Config, parts: Parts, source: Source, share: Share) -> Fit:
+    """What the network takes of pretrained weights."""
+    arch = config.Arch
+    start = registry.arch_start(arch.name)
+    if start is not None:
+        return start(source, {name: cut.shape for name, cut in share.cuts.items()})
+    return fit(
+        source.tensors,
+        arch.model,
+        source.layout,
+        source.kind_of(arch.name),
+        stored_kind=source.kind,
+        labels=parts.task.head().get("num_labels"),
+        new_head=config.Global.new_head,
+        place=str(source.place),
+    )
 
 
 def pretrained_source(config: Config) -> Source | None:
@@ -177,6 +184,8 @@ def pretrained_source(config: Config) -> Source | None:
     family = config.Arch.name.partition("/")[0]
     if source.family != family:
         raise UserError(f"Global.pretrained_model: {name} is of the family {source.family}, Arch.name of {family}")
+    if registry.arch_start(config.Arch.name) is not None:
+        return source
     own = config.Arch.model.model_dump()
     differing = [
         f"{field} is {value!r} there and {own[field]!r} in Arch"

@@ -46,6 +46,8 @@ def sum_gradients(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: 
         partial = [parameters[name] for name in share.partial]
         fused_allreduce_gradients_with_group(partial, ranks.mp_group, scale=1.0)
     for name, group in share.shared:
+        if parameters[name].grad is None:  # of what this stage has and does not use
+            parameters[name].grad = paddle.zeros_like(parameters[name])
         fused_allreduce_gradients_with_group([parameters[name]], group, scale=1.0)
     # Of rows the sharding ranks have the sum already.
     rows = [parameter for name, parameter in parameters.items() if name in share.rows]

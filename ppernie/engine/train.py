@@ -45,11 +45,11 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
         )
     # Everything that can be wrong with the data is found before the output folder is touched.
     parts = assemble(config)
-    if topology.pp > 1 and len(parts.task.id_names) > 1:
+    if topology.pp > 1 and not parts.streams and len(parts.task.id_names) > 1:
         raise UserError(
             f"Distributed.pp: {config.Task.name} passes its network twice, and a pipeline passes it once; leave pp at 1"
         )
-    ranks = start(topology, config)
+    ranks = start(topology, config, len(parts.streams) or 1)
     folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None, leads)
     ranks.barrier()
     handler = log_to_file(folder.path / "train.log") if leads else logging.NullHandler()

@@ -42,8 +42,12 @@ class EncoderEmbeddings(nn.Layer):
         token_type_ids: paddle.Tensor | None = None,
         position_ids: paddle.Tensor | None = None,
         task_type_ids: paddle.Tensor | None = None,
+        offsets: paddle.Tensor | None = None,
     ) -> paddle.Tensor:
         """int64 [batch, length] each; segments and tasks default to 0, positions to 0..length-1.
+
+        Args:
+            offsets: added to the words' vectors, [batch, length, hidden].
 
         Returns:
             [batch, length, hidden].
@@ -54,7 +58,8 @@ class EncoderEmbeddings(nn.Layer):
         x = self.position_embeddings(position_ids) + _rows(self.token_type_embeddings, token_type_ids)
         if self.task_type_embeddings is not None:
             x = x + _rows(self.task_type_embeddings, task_type_ids)
-        return self.dropout(self.layer_norm(self.word_embeddings(input_ids) + x))
+        x = self.word_embeddings(input_ids) + x
+        return self.dropout(self.layer_norm(x if offsets is None else x + offsets))
 
 
 def _rows(table: nn.Embedding, ids: paddle.Tensor | None) -> paddle.Tensor:

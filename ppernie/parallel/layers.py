@@ -43,9 +43,17 @@ def cut_network(
             continue
         replacement = _parallel(layer, rule.kind, name, degree, sequence)
         if replacement is not layer:
+            _freeze_as(layer, replacement)
             parent, _, attribute = name.rpartition(".")
             setattr(_sublayer(network, parent), attribute, replacement)
     return cuts
+
+
+def _freeze_as(plain: paddle.nn.Layer, parallel: paddle.nn.Layer) -> None:
+    """What does not learn in the one does not in the other."""
+    for name, parameter in plain._parameters.items():
+        if parameter is not None and parallel._parameters.get(name) is not None:
+            parallel._parameters[name].stop_gradient = parameter.stop_gradient
 
 
 def cross_entropy_sum(logits: paddle.Tensor, labels: paddle.Tensor, classes: int) -> paddle.Tensor:

@@ -136,7 +136,7 @@ def _with_pipeline(share: Share, plan: Plan, width: int, ranks: Ranks, section: 
     from ppernie.parallel.stages import Stages
 
     assert isinstance(ranks, Fleet)
-    stages = Stages(share.network, plan, width, ranks.topology, section.virtual_stages)
+    stages = Stages(share.network, plan, width, ranks.topology, section.virtual_stages, ranks.alike)
     groups = {several: ranks.group_of(several) for several in sorted(set(stages.holders.values())) if len(several) > 1}
     shared = [(name, groups.get(several)) for name, several in stages.holders.items()]
     parts = ranks.topology.mp if section.sequence_parallel else 1

@@ -86,7 +86,7 @@ class Pipeline:
         self._passed[run] += 1
         inputs = self._batches[number if number < len(self._batches) else 0]
         with self._autocast():
-            result = self._stages.forward(run, received, inputs)
+            result = self._stages.forward(run, received, inputs, number)
         if run == len(self._stages.runs) - 1:
             return result
         flat = result.reshape([-1])

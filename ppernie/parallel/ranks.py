@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -75,6 +76,9 @@ class Alone(Ranks):
 class Fleet(Ranks):
     """Several ranks, started through fleet.
 
+    Args:
+        batches: of a step on each rank, which a pipeline passes.
+
     Attributes:
         hcg: fleet's groups (``HybridCommunicateGroup``), its ``topology()`` among them.
         mp_group, pp_group: the ranks that share a layer, and those that share a network.
@@ -82,7 +86,7 @@ class Fleet(Ranks):
         sharding_group, dp_group: of those, the ranks that share one optimizer state, and those that each have it.
     """
 
-    def __init__(self, topology: Topology, config: Config) -> None:
+    def __init__(self, topology: Topology, config: Config, batches: int) -> None:
         super().__init__(topology)
         import paddle
 
@@ -93,7 +97,7 @@ class Fleet(Ranks):
         with warnings.catch_warnings():
             # Said of every group that has a single rank.
             warnings.filterwarnings("ignore", "Current global rank")
-            fleet.init(is_collective=True, strategy=_strategy(topology, config), log_level="WARNING")
+            fleet.init(is_collective=True, strategy=_strategy(topology, config, batches), log_level="WARNING")
         self.hcg: Any = fleet.get_hybrid_communicate_group()
         self.mp_group: Group = self.hcg.get_model_parallel_group()
         self.pp_group: Group = self.hcg.get_pipe_parallel_group()
@@ -105,14 +109,31 @@ class Fleet(Ranks):
         self.seed(config.Global.seed)
 
     def seed(self, *parts: int) -> None:
+        self._parts = parts
+        self._seed([*parts, self.topology.data_rank, self.topology.pp_rank])
+
+    @contextmanager
+    def alike(self, number: int) -> Iterator[None]:
+        """Within it the stages of a pipeline draw the same numbers, others for each number; then they go on."""
+        import paddle
+        from paddle.distributed.fleet.layers.mpu.random import get_rng_state_tracker
+
+        state, tracked = paddle.get_rng_state(), get_rng_state_tracker().get_states_tracker()
+        self._seed([*self._parts, self.topology.data_rank, self.topology.pp, number])
+        try:
+            yield
+        finally:
+            paddle.set_rng_state(state)
+            get_rng_state_tracker().set_states_tracker(tracked)
+
+    def _seed(self, parts: Sequence[int]) -> None:
         import paddle
         from paddle.distributed.fleet.layers.mpu import random
 
-        here = [*parts, self.topology.data_rank, self.topology.pp_rank]
-        paddle.seed(mixed(here))
+        paddle.seed(mixed(parts))
         tracker = random.get_rng_state_tracker()
         tracker.reset()
-        tracker.add(random.MODEL_PARALLEL_RNG, mixed([*here, self.topology.mp_rank]))
+        tracker.add(random.MODEL_PARALLEL_RNG, mixed([*parts, self.topology.mp_rank]))
 
     def group_of(self, stages: Sequence[int]) -> Group | None:
         """Of the ranks of these stages in this rank's pipeline; None where it is of none. All ranks must call it."""
@@ -158,13 +179,13 @@ def _prepare_cpu() -> None:
     os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
 
 
-def _strategy(topology: Topology, config: Config) -> Any:
+def _strategy(topology: Topology, config: Config, batches: int) -> Any:
     from paddle.distributed import fleet
 
     strategy = fleet.DistributedStrategy()
     strategy.pipeline_configs = {
         "micro_batch_size": config.Train.batch_size,
-        "accumulate_steps": config.Train.accumulate_steps,
+        "accumulate_steps": batches,
         # Tensor-parallel ranks each send a share of what all of them have, unless the sequence is cut.
         "enable_partial_send_recv": not config.Distributed.sequence_parallel,
     }

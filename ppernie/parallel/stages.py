@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import paddle
@@ -28,6 +29,7 @@ class Stages:
         plan: of the family.
         width: size of the last dimension of what the blocks hand on.
         virtual: runs of each stage.
+        alike: the context, of a batch's number, in which all stages draw the same random numbers.
 
     Attributes:
         runs: the blocks of each run.
@@ -38,7 +40,15 @@ class Stages:
         UserError: the plan names no blocks or no entry of this network, or there are fewer blocks than runs.
     """
 
-    def __init__(self, network: paddle.nn.Layer, plan: Plan, width: int, topology: Topology, virtual: int) -> None:
+    def __init__(
+        self,
+        network: paddle.nn.Layer,
+        plan: Plan,
+        width: int,
+        topology: Topology,
+        virtual: int,
+        alike: Callable[[int], AbstractContextManager[None]] = lambda number: nullcontext(),
+    ) -> None:
         layers = list(network.named_sublayers())
         self._forward, self.width = network.forward, width
         blocks = [(name, layer) for name, layer in layers if _matches(name, plan.blocks)]
@@ -57,20 +67,26 @@ class Stages:
             for parameter in [key for key, value in layer._parameters.items() if value is not None]:
                 if topology.pp_rank not in self.holders[f"{name}.{parameter}"]:
                     del layer._parameters[parameter]
-        self._run = range(0)
+        self._run, self._number, self._alike = range(0), 0, alike
         self._received: paddle.Tensor | None = None
         self._cut_entry(entries[0][1])
+        for name, layer in layers:
+            if _matches(name, plan.everywhere) and not _matches(name.rpartition(".")[0], plan.everywhere):
+                self._draw_alike(layer)
         for index, (_, block) in enumerate(blocks):
             self._cut_block(block, index)
 
-    def forward(self, run: int, received: paddle.Tensor | None, inputs: Mapping[str, paddle.Tensor]) -> Any:
+    def forward(
+        self, run: int, received: paddle.Tensor | None, inputs: Mapping[str, paddle.Tensor], number: int = 0
+    ) -> Any:
         """What a run makes of a batch: the network's outputs if it is the last, else what the next one receives.
 
         Args:
             received: from the run before, flat, with at least as many elements as it handed on; None for the first.
             inputs: of the network.
+            number: of the batch, in training.
         """
-        self._run, self._received = self.runs[run], received
+        self._run, self._received, self._number = self.runs[run], received, number
         try:
             return self._forward(**inputs)
         except _LeftRun as left:
@@ -111,6 +127,16 @@ class Stages:
             return paddle.zeros([*ids.shape, self.width], self._received.dtype)  # type: ignore[union-attr]
 
         entry.forward = forward  # type: ignore[method-assign]
+
+    def _draw_alike(self, layer: paddle.nn.Layer) -> None:
+        """All stages compute the layer, and what it makes must be the same."""
+        plain = layer.forward
+
+        def forward(*arguments: Any, **named: Any) -> Any:
+            with self._alike(self._number) if layer.training else nullcontext():
+                return plain(*arguments, **named)
+
+        layer.forward = forward  # type: ignore[method-assign]
 
     def _cut_block(self, block: paddle.nn.Layer, index: int) -> None:
         plain = block.forward

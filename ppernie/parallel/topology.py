@@ -150,16 +150,17 @@ def resolve(section: DistributedSection, launched: World) -> Topology:
     return Topology(dp=dp, **fixed, rank=launched.rank)
 
 
-def start(topology: Topology, config: Config) -> Ranks:
+def start(topology: Topology, config: Config, streams: int = 1) -> Ranks:
     """Brings the ranks together; ``use_device`` has selected the device.
 
-    On one rank nothing of ``paddle.distributed`` is imported or started, and nothing is seeded.
+    A step has ``Train.accumulate_steps`` batches of each of ``streams`` kinds. On one rank nothing of ``paddle.distributed`` is imported or started, and nothing is seeded.
     """
     if topology.world == 1:
         return Alone(topology)
+    batches = config.Train.accumulate_steps * streams
     if topology.pp > 1:
-        _report_bubble(topology.pp, config.Distributed.virtual_stages, config.Train.accumulate_steps)
-    return Fleet(topology, config)
+        _report_bubble(topology.pp, config.Distributed.virtual_stages, batches)
+    return Fleet(topology, config, batches)
 
 
 def _report_bubble(stages: int, virtual: int, batches: int) -> None:

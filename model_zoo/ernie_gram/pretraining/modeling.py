@@ -99,7 +99,8 @@ class ErnieGramForPretraining(EncoderNetwork):
             if not offsets:
                 offsets.append(paddle.zeros([input_ids.shape[0], length, self.config.hidden_size]))
             offsets.append(self.queries(query_ids))
-        x = self._embed(input_ids, position_ids, paddle.concat(offsets, axis=1) if offsets else None)
+        offset = paddle.concat(offsets, axis=1) if offsets else None
+        x = self.backbone.embeddings(input_ids, position_ids=position_ids, offsets=offset)
         if self.backbone.relative_positions is not None:
             mask = mask + self.backbone.relative_positions(position_ids)
         x = self.backbone.encoder(x, mask)
@@ -125,15 +126,6 @@ class ErnieGramForPretraining(EncoderNetwork):
         offsets = paddle.zeros([flat.shape[0], self.config.hidden_size])
         offsets = paddle.scatter(offsets, masked_positions, vectors).reshape([*input_ids.shape, -1])
         return paddle.scatter(flat, masked_positions, ids).reshape(input_ids.shape), offsets
-
-    def _embed(
-        self, input_ids: paddle.Tensor, position_ids: paddle.Tensor, offsets: paddle.Tensor | None
-    ) -> paddle.Tensor:
-        """The encoder's embeddings, with ``offsets`` [batch, length, hidden] added to the words'."""
-        tables = self.backbone.embeddings
-        x = tables.word_embeddings(input_ids) + tables.position_embeddings(position_ids)
-        x = x + tables.token_type_embeddings.weight[0]
-        return tables.dropout(tables.layer_norm(x if offsets is None else x + offsets))
 
 
 class Generator(nn.Layer):

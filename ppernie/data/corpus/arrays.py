@@ -12,24 +12,24 @@ from ppernie.files import writing
 
 _COPY_BYTES = 8 * 2**20
 
-# What a corpus holds, with the type that a file has; that of tokens goes by the size of the vocabulary.
-TOKENS = ("tokens", "fact_names", "fact_tokens")
-TYPES = {
-    "words": np.uint8,
-    "entities": np.uint8,
-    "sentences": np.int64,
-    "documents": np.int64,
-    "source_of": np.uint8,
-    "fact_words": np.uint8,
-    "fact_sentences": np.int64,
-    "fact_sentence_of": np.int64,
-    "fact_name_offsets": np.int64,
-}
+_TOKENS = ("tokens", "fact_names", "fact_tokens")
+_FLAGS = ("words", "entities", "source_of", "fact_words")
+# Where each row ends in another array; they begin with a 0.
+OFFSETS = ("sentences", "documents", "fact_sentences", "fact_name_offsets")
 
 
-def token_type(vocab_size: int) -> type[np.unsignedinteger]:
-    """uint16 where every id fits."""
-    return np.uint16 if vocab_size <= 2**16 else np.uint32
+def token_type(vocab_size: int) -> np.dtype:
+    """uint16 where every id fits, else uint32."""
+    return np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32)
+
+
+def array_types(vocab_size: int) -> dict[str, np.dtype]:
+    """The arrays that a corpus holds, with the types of their files."""
+    return {
+        **dict.fromkeys(_TOKENS, token_type(vocab_size)),
+        **dict.fromkeys(_FLAGS, np.dtype(np.uint8)),
+        **dict.fromkeys(OFFSETS, np.dtype(np.int64)),
+    }
 
 
 def file_of(folder: Path, name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import shutil
 import sys
 import time
@@ -14,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from ppernie.data.corpus.arrays import TOKENS, TYPES, token_type
-from ppernie.data.corpus.corpus import INDEX, Index
+from ppernie import __version__
+from ppernie.data.corpus.arrays import token_type
+from ppernie.data.corpus.corpus import INDEX, TOKENIZER, Index
 from ppernie.data.corpus.encoding import SentenceEncoder
 from ppernie.data.corpus.fingerprint import fingerprint
 from ppernie.data.corpus.graph import Graph
 from ppernie.data.corpus.merging import merge
 from ppernie.data.corpus.parts import STATISTICS, Maker, PairPart
+from ppernie.data.corpus.processes import run_jobs
 from ppernie.data.corpus.reading import Part, split_parts
 from ppernie.data.corpus.segmentation import open_segmenter
 from ppernie.data.corpus.settings import CorpusConfig
@@ -33,6 +34,7 @@ from ppernie.files import new_folder, take_lock, write_file, writing
 logger = logging.getLogger("ppernie")
 
 _PLAN = "plan.json"
+_DOUBTS_AFTER = 16  # parts without what the graphs name
 _TOLD_EVERY = 10.0  # seconds between lines, where no bar is shown
 
 # Set in the parent before the processes are forked, so that they share it.
@@ -65,31 +67,29 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
         _maker = Maker(
             config, open_segmenter(config.segmenter, lexicon), encoder, graph, token_type(tokenizer.vocab_size)
         )
-        _make_parts(parts, workers)
+        size = _make_parts(parts, workers)
         statistics = _finish(config, tokenizer, parts, output)
         shutil.rmtree(unfinished)
     seconds = time.monotonic() - began
-    return {**statistics, "seconds": seconds, "megabytes a second": statistics["bytes"] / 1e6 / seconds}
+    return {**statistics, "seconds": seconds, "megabytes a second": size / 1e6 / seconds}
 
 
 def _plan(config: CorpusConfig, tokenizer: str, unfinished: Path) -> list[tuple[Part | PairPart, Path]]:
     """The parts and their folders; those of another plan are removed."""
+    # Pairs first: there are few, so that a broken file of theirs is found early.
     parts: list[Part | PairPart] = [
-        part
-        for number, source in enumerate(config.sources)
-        for part in split_parts(number, source, config.root, int(config.block_mb * 2**20))
-    ]
-    parts += [
         PairPart(number, str(path))
         for number, source in enumerate(config.pairs)
         for path in resolve(source.files, config.root)
     ]
-    if not parts:
-        raise UserError(f"{config.output}: the sources hold no file")
-    changed = [
-        (path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in sorted({p.path for p in parts})
+    parts += [
+        part
+        for number, source in enumerate(config.sources)
+        for part in split_parts(number, source, config.root, int(config.block_mb * 2**20))
     ]
-    plan = json.dumps([config.model_dump(mode="json"), tokenizer, changed, len(parts)], sort_keys=True)
+    used = {part.path for part in parts} | {str(path) for path in _other_files(config)}
+    changed = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in sorted(used)]
+    plan = json.dumps([__version__, config.model_dump(mode="json"), tokenizer, changed], sort_keys=True)
     digest = hashlib.sha256(plan.encode()).hexdigest()
     marker = unfinished / _PLAN
     if not marker.exists() or marker.read_text(encoding="utf-8") != digest:
@@ -99,7 +99,16 @@ def _plan(config: CorpusConfig, tokenizer: str, unfinished: Path) -> list[tuple[
     return [(part, unfinished / f"part_{number:06d}") for number, part in enumerate(parts)]
 
 
-def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> None:
+def _other_files(config: CorpusConfig) -> Iterator[Path]:
+    """What else decides the corpus: graphs, names and the lexicon."""
+    files = [*(graph.files for graph in config.graphs), *(graph.names for graph in config.graphs)]
+    for named in (*files, *(pair.names for pair in config.pairs), config.lexicon):
+        if named:
+            yield from resolve(named, config.root)
+
+
+def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> int:
+    """Makes those that are not there yet; returns the bytes of their texts."""
     todo = [(part, folder) for part, folder in parts if not (folder / STATISTICS).exists()]
     if len(todo) < len(parts):
         logger.info("%d of %d parts are there already", len(parts) - len(todo), len(parts))
@@ -109,38 +118,34 @@ def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> None
         total=len(parts), initial=len(parts) - len(todo), unit="part", disable=not sys.stderr.isatty(), leave=False
     )
     told = time.monotonic()
-    for done, _ in enumerate(_made(todo, min(workers, len(todo))), len(parts) - len(todo) + 1):
-        bar.update()
-        if bar.disable and time.monotonic() - told > _TOLD_EVERY:
-            told = time.monotonic()
-            logger.info("%d of %d parts", done, len(parts))
-    bar.close()
+    total: Counter[str] = Counter()
+    with bar, closing(run_jobs(_make, todo, workers)) as made:
+        for done, counts in enumerate(made, len(parts) - len(todo) + 1):
+            total += counts
+            bar.update()
+            if bar.disable and time.monotonic() - told > _TOLD_EVERY:
+                told = time.monotonic()
+                logger.info("%d of %d parts", done, len(parts))
+            if done == _DOUBTS_AFTER and _maker.graph and not total["facts of graphs"]:
+                logger.warning("no sentence of %d parts names head and tail of a triple of the graphs", done)
+    return total["bytes"]
 
 
-def _made(todo: list[tuple[Part | PairPart, Path]], workers: int) -> Iterator[None]:
-    if workers <= 1:
-        yield from map(_make, todo)
-        return
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        yield from pool.imap_unordered(_make, todo)
-
-
-def _make(job: tuple[Part | PairPart, Path]) -> None:
-    _maker.make(*job)
+def _make(job: tuple[Part | PairPart, Path]) -> Counter[str]:
+    return _maker.make(*job)
 
 
 def _finish(
     config: CorpusConfig, tokenizer: Tokenizer, parts: list[tuple[Part | PairPart, Path]], output: Path
 ) -> dict[str, float]:
     with new_folder(output) as temporary:
-        sizes, counts = merge(parts, temporary, token_type(tokenizer.vocab_size))
-        assert sizes.keys() == {*TOKENS, *TYPES}
+        sizes, counts = merge(parts, temporary, tokenizer.vocab_size)
         if not counts["tokens"]:
             raise UserError(
                 f"{output}: nothing is left of {counts['bytes']:,} bytes of text; {counts['sentences too short']:,} "
                 f"sentences were shorter than cleaning.min_words = {config.cleaning.min_words}"
             )
-        if (config.graphs or config.pairs) and not counts["facts"]:
+        if config.graphs and not counts["facts of graphs"]:
             raise UserError(f"{output}: no sentence names head and tail of a triple; choose graphs about these texts")
         _tell_doubts(counts)
         index = Index(
@@ -151,7 +156,7 @@ def _finish(
             sizes=sizes,
             statistics={name: float(count) for name, count in sorted(counts.items())},
         )
-        tokenizer.save(temporary / "tokenizer")
+        tokenizer.save(temporary / TOKENIZER)
         write_file(temporary / INDEX, index.model_dump_json(indent=2) + "\n")
     return index.statistics
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ppernie.data.corpus.arrays import TOKENS, TYPES, file_of, token_type
+from ppernie.data.corpus.arrays import array_types, file_of
+from ppernie.data.corpus.draws import Draws
 from ppernie.data.corpus.fingerprint import fingerprint
-from ppernie.data.tokenizers import Tokenizer
+from ppernie.data.tokenizers import Tokenizer, open_tokenizer
 from ppernie.errors import UserError
 
 INDEX = "corpus.json"
+TOKENIZER = "tokenizer"
 
 
 class Index(BaseModel):
@@ -30,7 +32,7 @@ class Index(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    version: int = 1
+    version: Literal[1] = 1
     tokenizer: str
     vocab_size: int
     sources: list[str]
@@ -56,16 +58,17 @@ class Facts:
         self._arrays = arrays
 
     def __len__(self) -> int:
-        return len(self._arrays["fact_sentence_of"])
+        return len(self._arrays["fact_sentences"]) - 1
 
     def __getitem__(self, number: int) -> Fact:
+        if not 0 <= number < len(self):
+            raise IndexError(f"fact {number} of {len(self)}")
         arrays = self._arrays
         bounds = arrays["fact_name_offsets"][3 * number : 3 * number + 4]
         head, relation, tail = (
             arrays["fact_names"][start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
         )
-        sentence = arrays["fact_sentence_of"][number]
-        start, stop = arrays["fact_sentences"][sentence : sentence + 2]
+        start, stop = arrays["fact_sentences"][number : number + 2]
         return Fact(head, relation, tail, arrays["fact_tokens"][start:stop], arrays["fact_words"][start:stop])
 
 
@@ -100,22 +103,38 @@ class Corpus:
                 "with this one, or train with that one"
             )
 
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the ids."""
+        return open_tokenizer(self.path / TOKENIZER)
+
     def windows(self, length: int) -> np.ndarray:
         """int64 [n, 2]: ranges of sentences, each within one document, filled up to ``length`` tokens in order.
 
         A sentence that is longer by itself is a window of its own.
         """
-        starts = []
-        # Python's integers: this takes as many steps as there are windows.
-        offsets, documents = self.sentences, self.documents.tolist()
-        for first, last in zip(documents[:-1], documents[1:], strict=True):
-            while first < last:
-                most = int(offsets[first]) + length
-                end = int(np.searchsorted(offsets[first : last + 1], most, "right")) + first - 1
-                end = min(max(end, first + 1), last)
-                starts.append((first, end))
-                first = end
-        return np.asarray(starts, np.int64).reshape(-1, 2)
+        found, offsets = [], np.asarray(self.sentences)
+        first, last = np.asarray(self.documents[:-1]), np.asarray(self.documents[1:])
+        # The next window of all documents at once, as long as they go on.
+        while len(first):
+            end = np.searchsorted(offsets, offsets[first] + length, "right") - 1
+            end = np.clip(end, first + 1, last)
+            found.append(np.stack([first, end], 1))
+            first, last = end[end < last], last[end < last]
+        windows = np.concatenate(found)
+        return windows[np.argsort(windows[:, 0])]
+
+    def draws(self, sentences: np.ndarray, samples: np.ndarray | int = 1) -> Draws:
+        """Samples drawn as the sources' weights say.
+
+        Args:
+            sentences: int [n], a sentence of each text, such as the first of a window.
+            samples: int [n], how many samples each text makes.
+
+        Raises:
+            UserError: no text is of a source with a weight above 0.
+        """
+        documents = np.searchsorted(self.documents, sentences, "right") - 1
+        return Draws(np.asarray(self.source_of)[documents], self.weights, samples)
 
 
 def open_corpus(path: str | Path) -> Corpus:
@@ -127,9 +146,8 @@ def open_corpus(path: str | Path) -> Corpus:
     path = Path(path)
     index = _read_index(path)
     arrays = {}
-    for name, size in index.sizes.items():
-        dtype = np.dtype(token_type(index.vocab_size) if name in TOKENS else TYPES[name])
-        file = file_of(path, name)
+    for name, dtype in array_types(index.vocab_size).items():
+        file, size = file_of(path, name), index.sizes[name]
         found = file.stat().st_size if file.is_file() else -1
         if found != size * dtype.itemsize:
             what = "is absent" if found < 0 else f"has {found:,} bytes of {size * dtype.itemsize:,}"
@@ -144,8 +162,12 @@ def _read_index(path: Path) -> Index:
         raise UserError(f"{path}: holds no corpus (no {INDEX}); make one with ppernie preprocess, and let it end")
     try:
         index = Index.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); run ppernie preprocess again") from None
-    if index.sizes.keys() != {*TOKENS, *TYPES} or min(index.sizes.values()) < 0:
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); make it readable") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{file}: is broken ({where} {problem['msg']}); run ppernie preprocess again") from None
+    if index.sizes.keys() != array_types(index.vocab_size).keys() or min(index.sizes.values()) < 0:
         raise UserError(f"{file}: does not name the arrays of a corpus; run ppernie preprocess again")
     return index

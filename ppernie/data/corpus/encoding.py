@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ppernie.data.corpus.text import code_points
 from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.data.tokenizers.files import SPECIAL_TOKENS
 
 _BMP = 0x10000
 _SURROGATES = range(0xD800, 0xE000)
@@ -15,6 +17,11 @@ _SPACE, _ALONE, _JOINED = range(3)
 # Stretches up to this length are kept with their ids, this many of them: words recur.
 _KEPT_LENGTH = 32
 _KEPT = 200_000
+
+# Behind the first character of a special token; cut there, a tokenizer takes it for text.
+_INSIDE_SPECIAL = re.compile(
+    "|".join(rf"(?<={re.escape(t[0])})(?={re.escape(t[1:])})" for t in SPECIAL_TOKENS.values())
+)
 
 _Pieces = tuple[list[int], list[int]]
 
@@ -60,7 +67,7 @@ class SentenceEncoder:
         alone = np.flatnonzero(kinds == _ALONE)
         edges = np.flatnonzero(np.diff(kinds == _JOINED, prepend=False, append=False)).tolist()
         ids, places = [], []
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
+        for start, end in self._cut(text, edges):
             pieces, offsets = self._pieces(text[start:end])
             ids += pieces
             places += [start + offset for offset in offsets]
@@ -69,6 +76,14 @@ class SentenceEncoder:
         all_ids = np.concatenate([self._ids[codes[alone]], np.array(ids, np.int64)])[order]
         all_places = all_places[order]
         return all_ids, all_places - np.cumsum(codes == ord("\n"))[all_places]
+
+    @staticmethod
+    def _cut(text: str, edges: list[int]) -> Iterator[tuple[int, int]]:
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            for match in _INSIDE_SPECIAL.finditer(text, start, end):
+                yield start, match.start()
+                start = match.start()
+            yield start, end
 
     def _pieces(self, text: str) -> _Pieces:
         """Ids and first characters of a stretch's tokens."""

@@ -24,7 +24,7 @@ class Graph:
         triples: int64 [n, 3], head, relation and tail as indices of names; each triple once.
 
     Raises:
-        UserError: no triple has a head and a tail that the tokenizer knows.
+        UserError: no triple has a head and another tail that the tokenizer knows.
     """
 
     def __init__(self, triples: Iterable[Triple], encoder: SentenceEncoder, unk_id: int) -> None:
@@ -34,11 +34,13 @@ class Graph:
         self.offsets = np.cumsum([0, *lengths])
         same, usable = self._merge_equal(unk_id)
         triple_array = same[np.array(rows, np.int64).reshape(-1, 3)]
-        triple_array = triple_array[usable[triple_array[:, 0]] & usable[triple_array[:, 2]]]
+        # Senses of one word have one name, of which no sentence can say anything.
+        named = usable[triple_array[:, 0]] & usable[triple_array[:, 2]] & (triple_array[:, 0] != triple_array[:, 2])
+        triple_array = triple_array[named]
         if not len(triple_array):
             raise UserError(
-                f"the graphs' {len(index):,} names hold characters outside of the vocabulary, so that no triple is "
-                "left; choose graphs in the language of the tokenizer"
+                f"no triple is left of the graphs, whose {len(index):,} names hold characters outside of the "
+                "vocabulary, or heads are named as tails; choose graphs in the language of the tokenizer"
             )
         self.triples = np.unique(triple_array, axis=0)
         entities = np.unique(self.triples[:, [0, 2]])

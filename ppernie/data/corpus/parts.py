@@ -18,7 +18,7 @@ from ppernie.data.corpus.encoding import SentenceEncoder
 from ppernie.data.corpus.graph import Graph, encode_names
 from ppernie.data.corpus.reading import Part, read_part
 from ppernie.data.corpus.segmentation import Segmenter
-from ppernie.data.corpus.settings import Cleaning, CorpusConfig
+from ppernie.data.corpus.settings import Cleaning, CorpusConfig, TextSource
 from ppernie.data.corpus.text import code_points, is_word_character
 from ppernie.data.corpus.triples import Pair, read_pairs
 from ppernie.files import new_folder, write_file
@@ -50,10 +50,10 @@ class Maker:
     segmenter: Segmenter
     encoder: SentenceEncoder
     graph: Graph | None
-    token_type: type[np.unsignedinteger]
+    token_type: np.dtype
 
-    def make(self, part: Part | PairPart, folder: Path) -> None:
-        """Writes the folder of a part, whole or not at all.
+    def make(self, part: Part | PairPart, folder: Path) -> Counter[str]:
+        """Writes the folder of a part, whole or not at all, and returns what was counted.
 
         Raises:
             UserError: the text is not as the config says, or the disk is full.
@@ -61,20 +61,20 @@ class Maker:
         counts: Counter[str] = Counter()
         with new_folder(folder) as temporary:
             with ArrayWriter(temporary) as writer:
-                for name in ("tokens", "words", "entities", "lengths", "counts", "digests"):
-                    writer.append(name, np.empty(0))
                 if isinstance(part, Part):
                     self._make_texts(part, writer, counts)
                 else:
                     self._make_pairs(part, writer, counts)
             write_file(temporary / STATISTICS, json.dumps(counts))
+        return counts
 
     def _make_texts(self, part: Part, writer: ArrayWriter, counts: Counter[str]) -> None:
         counts["bytes"] += part.stop - part.start
         source = self.config.sources[part.source]
+        cleaning = source.cleaning or self.config.cleaning
         documents = _Documents(writer, counts)
-        for batch in _batches(_cleaned(part, source.cleaning or self.config.cleaning, self.config, counts, documents)):
-            self._encode(batch, source.cleaning or self.config.cleaning, writer, counts, documents)
+        for batch in _batches(_cleaned(part, source, cleaning, counts, documents)):
+            self._encode(batch, cleaning, writer, counts, documents)
         documents.close()
 
     def _encode(
@@ -87,27 +87,24 @@ class Maker:
     ) -> None:
         texts = [sentence.text for sentence in batch]
         coded = self._coded(texts)
-        enough = coded.word_counts(texts) >= cleaning.min_words
-        counts["sentences too short"] += int((~enough).sum())
-        kept = enough & (coded.lengths > 0)
-        inside = np.repeat(kept, coded.lengths)
+        lengths = coded.lengths
+        kept = (coded.word_counts(texts) >= cleaning.min_words) & (lengths > 0)
+        counts["sentences too short"] += int((~kept).sum())
+        inside = np.repeat(kept, lengths)
         writer.append("tokens", coded.ids[inside].astype(self.token_type))
         writer.append("words", coded.begins[inside].astype(np.uint8))
         writer.append("entities", coded.names[inside])
-        writer.append("lengths", coded.lengths[kept])
-        counts["sentences"] += int(kept.sum())
-        counts["tokens"] += int(inside.sum())
-        counts["words"] += int(coded.begins[inside].sum())
+        writer.append("lengths", lengths[kept])
         for sentence in np.flatnonzero(kept):
-            documents.count(batch[sentence].document)
+            documents.count(batch[sentence].document, int(lengths[sentence]))
         if self.graph is not None:
-            numbers = np.repeat(np.arange(len(texts)), coded.lengths)[inside]
+            numbers = np.repeat(np.arange(len(texts)), lengths)[inside]
             found = self.graph.occurrences(coded.ids[inside], coded.begins[inside], numbers)
             rows = self.graph.facts(found, [sentence.title for sentence in batch])
+            counts["facts of graphs"] += len(rows)
             for number, triple in rows:
                 names = [self.graph.name(name) for name in self.graph.triples[triple]]
                 _append_fact(writer, self.token_type, names, coded.sentence(number), batch[number].document)
-            counts["facts"] += len(rows)
 
     def _make_pairs(self, part: PairPart, writer: ArrayWriter, counts: Counter[str]) -> None:
         counts["bytes"] += Path(part.path).stat().st_size
@@ -124,11 +121,12 @@ class Maker:
         coded = self._coded([" ".join(pair.sentence.split()) for pair in batch])
         tokens, lengths = encode_names([name for pair in batch for name in pair.triple], self.encoder)
         names = np.split(tokens, np.cumsum(lengths)[:-1])
-        for number in range(len(batch)):
+        for number, length in enumerate(coded.lengths):
             triple = names[3 * number : 3 * number + 3]
-            if all(map(len, triple)) and coded.lengths[number]:
+            if length and all(map(len, triple)):
                 _append_fact(writer, self.token_type, triple, coded.sentence(number), 0)
-                counts["facts"] += 1
+            else:
+                counts["facts without words"] += 1
 
     def _coded(self, texts: list[str]) -> _Coded:
         ids, places = self.encoder(texts)
@@ -138,19 +136,28 @@ class Maker:
         first = np.zeros(len(ids), bool)
         first[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
         # A sentence's first token begins a word, whatever the segmenter makes of what stands before it.
-        return _Coded(ids, begins[places] | first, names[places], lengths, begins, starts)
+        return _Coded(ids, begins[places] | first, names[places], np.cumsum([0, *lengths]), begins, starts)
 
 
 @dataclass
 class _Coded:
-    """Sentences as tokens, one after the other: int64 ids, bool begins, uint8 names [tokens], int64 lengths."""
+    """Sentences as tokens, one after the other: int64 ids, bool begins, uint8 names [tokens].
+
+    ``starts`` int64 [sentences + 1] are of the sentences in the tokens, ``character_starts`` in the characters, where
+    ``character_begins`` bool [characters] says which begin a word.
+    """
 
     ids: np.ndarray
     begins: np.ndarray
     names: np.ndarray
-    lengths: np.ndarray
+    starts: np.ndarray
     character_begins: np.ndarray
     character_starts: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [sentences]."""
+        return np.diff(self.starts)
 
     def word_counts(self, texts: list[str]) -> np.ndarray:
         """Words of each sentence, without punctuation."""
@@ -159,9 +166,8 @@ class _Coded:
 
     def sentence(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids and begins of one."""
-        stop = int(self.lengths[: number + 1].sum())
-        start = stop - int(self.lengths[number])
-        return self.ids[start:stop], self.begins[start:stop]
+        inside = slice(*self.starts[number : number + 2])
+        return self.ids[inside], self.begins[inside]
 
 
 @dataclass(frozen=True)
@@ -177,35 +183,38 @@ class _Documents:
 
     writer: ArrayWriter
     counts: Counter[str]
-    number: int = -1
+    number: int = 0
     sentences: int = 0
+    tokens: int = 0
+    last: int = -1
     digests: dict[int, int] = field(default_factory=dict)
 
-    def count(self, document: int) -> None:
+    def count(self, document: int, tokens: int) -> None:
         """A sentence of a document has been written."""
         while self.number < document:
             self._end()
-        self.sentences += 1
+        self.sentences, self.tokens = self.sentences + 1, self.tokens + tokens
 
     def close(self) -> None:
-        """The last one ends, and those behind it, of which nothing is left."""
-        while self.number <= max(self.digests, default=-1):
+        """They end up to the ``last`` one that was read, of which nothing may be left."""
+        while self.number <= self.last:
             self._end()
 
     def _end(self) -> None:
-        if self.number >= 0:
-            self.writer.append("counts", np.asarray([self.sentences], np.int64))
-            self.writer.append("digests", np.asarray([self.digests.pop(self.number)], np.uint64))
-        self.number, self.sentences = self.number + 1, 0
+        self.writer.append("sentence_counts", np.asarray([self.sentences], np.int64))
+        self.writer.append("token_counts", np.asarray([self.tokens], np.int64))
+        # One without text has no digest.
+        self.writer.append("digests", np.asarray([self.digests.pop(self.number, NO_DIGEST)], np.uint64))
+        self.counts["documents of which nothing is left"] += not self.sentences
+        self.number, self.sentences, self.tokens = self.number + 1, 0, 0
 
 
 def _cleaned(
-    part: Part, cleaning: Cleaning, config: CorpusConfig, counts: Counter[str], documents: _Documents
+    part: Part, source: TextSource, cleaning: Cleaning, counts: Counter[str], documents: _Documents
 ) -> Iterator[_Sentence]:
-    source = config.sources[part.source]
-
     def sentences() -> Iterator[tuple[int, str | None, str]]:
         for paragraph in read_part(part, source):
+            documents.last = paragraph.document
             text = collapse_characters(paragraph.text) if cleaning.collapse_characters else paragraph.text
             for sentence in split_sentences(text):
                 if sentence:
@@ -236,7 +245,7 @@ def _batches(sentences: Iterator[_Sentence]) -> Iterator[list[_Sentence]]:
 
 def _append_fact(
     writer: ArrayWriter,
-    token_type: type[np.unsignedinteger],
+    token_type: np.dtype,
     names: list[np.ndarray],
     sentence: tuple[np.ndarray, np.ndarray],
     document: int,

@@ -15,7 +15,7 @@ from ppernie.errors import UserError
 
 PIECE_BYTES = 2**20
 # A JSON object is held whole, so it has a limit; plain text has none.
-MAX_OBJECT_BYTES = 256 * 2**20
+MAX_OBJECT_BYTES = 64 * 2**20
 HEAD_BYTES = 2**20
 
 
@@ -87,23 +87,29 @@ def read_part(part: Part, source: TextSource) -> Iterator[Paragraph]:
 
 
 def _read_text(part: Part, source: TextSource) -> Iterator[Paragraph]:
-    document, empty, wrapped = 0, True, ""
-    for line in _lines(part):
-        if line.strip():
+    document, empty = 0, True
+    for paragraph in _joined(_lines(part)) if source.wrapped else _lines(part):
+        if paragraph.strip():
+            yield Paragraph(document, None, paragraph)
             empty = False
-            if not source.wrapped:
-                yield Paragraph(document, None, line)
-                continue
-            wrapped = f"{wrapped} {line}" if wrapped else line
-            if len(wrapped) < PIECE_BYTES:
-                continue
-        if wrapped:
-            yield Paragraph(document, None, wrapped)
-            wrapped = ""
-        if not line.strip() and not empty and source.documents == "blank_line":
+        elif not empty and source.documents == "blank_line":
             document, empty = document + 1, True
-    if wrapped:
-        yield Paragraph(document, None, wrapped)
+
+
+def _joined(lines: Iterator[str]) -> Iterator[str]:
+    """Lines that follow on each other as one, up to ``PIECE_BYTES`` characters; blank lines as they are."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        if not line.strip() or size > PIECE_BYTES:
+            yield " ".join(held)
+            held, size = [], 0
+        if line.strip():
+            held.append(line)
+            size += len(line)
+        else:
+            yield line
+    yield " ".join(held)
 
 
 def _lines(part: Part) -> Iterator[str]:
@@ -123,6 +129,7 @@ def _lines(part: Part) -> Iterator[str]:
 
 
 def _decode(decoder: codecs.IncrementalDecoder, raw: bytes, final: bool, path: Path, place: int) -> str:
+    place -= len(decoder.getstate()[0])  # bytes of a character whose end is to come
     try:
         return decoder.decode(raw, final)
     except UnicodeDecodeError as error:
@@ -148,9 +155,10 @@ def _read_objects(part: Part, source: TextSource) -> Iterator[Paragraph]:
                 continue
             row = _parse(raw, where)
             title = None if source.title is None else str(_field(row, source.title, where))
-            for field in fields:
-                for text in _texts(_field(row, field, where), field, where):
-                    yield Paragraph(document, title, text)
+            texts = [text for field in fields for text in _texts(_field(row, field, where), field, where)]
+            for text in texts or [""]:
+                for start in range(0, len(text) or 1, PIECE_BYTES):
+                    yield Paragraph(document, title, text[start : start + PIECE_BYTES])
             document += 1
 
 

@@ -111,7 +111,7 @@ class DictionarySegmenter:
         """The log-probability of the best cut of each word."""
         codes = code_points("\n".join(words))
         _, _, best = self._paths(codes, codes != ord("\n"))
-        return best[np.cumsum([0, *(len(word) + 1 for word in words[:-1])])]
+        return best[np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]]
 
     def _paths(self, codes: np.ndarray, stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each place: where the next word begins, which word stands here (-1: none known), and the best score."""

@@ -66,6 +66,7 @@ class GraphSource(Section):
     names: str | None = Field(
         default=None, description="TSV of identifier and name, or JSON of identifier: {label}, to replace identifiers"
     )
+    name_column: int = Field(default=2, ge=2, description="Column of that TSV that holds the name, from 1")
 
 
 class PairSource(Section):

@@ -29,7 +29,7 @@ def read_graph(source: GraphSource, root: str | None) -> Iterator[Triple]:
     Raises:
         UserError: a file is absent or broken, or no triple has names.
     """
-    names = _read_names(source.names, root)
+    names = _read_names(source.names, root, source.name_column)
     found = False
     for path in resolve(source.files, root):
         for triple in _GRAPHS[source.format](path):
@@ -54,13 +54,13 @@ def _named(triple: Triple, names: dict[str, str] | None) -> Triple | None:
     return triple if all(part.strip() for part in triple) else None
 
 
-def _read_names(file: str | None, root: str | None) -> dict[str, str] | None:
-    """Names by identifier: from two columns, or from JSON whose values are a name, a list or an object with label."""
+def _read_names(file: str | None, root: str | None, column: int = 2) -> dict[str, str] | None:
+    """Names by identifier: of a column beside the first, or of JSON: a name, a list or an object with label."""
     if file is None:
         return None
     [path] = resolve(file, root)
     if path.suffix != ".json":
-        return {cells[0]: cells[1] for _, cells in _rows(path, 2)}
+        return {cells[0]: cells[column - 1] for _, cells in _rows(path, column)}
     try:
         values = json.loads(read_document(path))
         return {identifier: _label(value) for identifier, value in values.items()}

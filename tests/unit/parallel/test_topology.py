@@ -86,7 +86,7 @@ def test_the_launcher_tells_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
         (["sharding_stage=2"], "stage 2 needs Distributed.sharding > 1"),
         (
             ["sharding_stage=3", "sharding=2", "pp=2"],
-            "stage 3 would move its parts with every micro-batch of a pipeline",
+            "stage 3 would move its parts with every micro-batch",
         ),
         (["ep=2"], "no network here has experts"),
         (["sep=2"], "no network here has attention over a sequence that is cut"),

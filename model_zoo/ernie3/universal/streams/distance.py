@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_zoo.ernie3.universal.streams.draws import Draws
 from model_zoo.ernie3.universal.streams.texts import NO_POSITIONS, TextStream
 from ppernie.data.tokenizers.base import kept_tokens
 from ppernie.errors import UserError
@@ -24,8 +23,8 @@ _LEAST_SENTENCES = 3
 class Distance(TextStream):
     """``[CLS] sentence [SEP] sentence [SEP]``, of equally many of the three classes.
 
-    Two sentences of one document stand in its order. The first one is of a document with all kinds of pairs, so that
-    it alone does not tell the class.
+    Two sentences of one document stand in its order, and those of two are the earlier and the later one of such pairs:
+    neither alone tells that they are apart.
     """
 
     objective = "distance"
@@ -34,22 +33,22 @@ class Distance(TextStream):
         super().__init__(corpus, tokenizer, 2)
         self.room(longest)
         sizes = np.diff(corpus.documents)
-        self._documents = np.flatnonzero(sizes >= _LEAST_SENTENCES)
-        if not len(self._documents) or len(sizes) < 2:
+        weights = np.asarray(corpus.weights)[np.asarray(corpus.source_of)]
+        self._documents = np.flatnonzero((sizes >= _LEAST_SENTENCES) & (weights > 0))
+        if len(self._documents) < 2:
             raise UserError(
-                f"the corpus has {len(self._documents)} documents of {_LEAST_SENTENCES} sentences and more, and "
-                f"{len(sizes)} in all; distance needs one and two: set Task.factors.distance to 0, or add documents"
+                f"the corpus has {len(self._documents)} documents of {_LEAST_SENTENCES} sentences or more, and two are "
+                "needed; add documents, or set Task.factors.distance to 0"
             )
-        self._draws = Draws(corpus, self._documents, sizes[self._documents])
+        self._draws = corpus.draws(corpus.documents[self._documents], sizes[self._documents])
 
     def __len__(self) -> int:
         return len(self._draws)
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         kind = int(rng.integers(3))
-        pair = self._pair(int(self._documents[self._draws.find(index)[0]]), kind, rng)
-        texts = [self._sentence(number) for number in pair]
-        kept = kept_tokens([len(text) for text in texts], self.room(length) + 3, "longest_first", 0)
+        texts = [self._sentence(number) for number in self._pair(self._draws.find(index)[0], kind, rng)]
+        kept = kept_tokens([len(text) for text in texts], length, "longest_first", 0)
         ids, types = self.joined([text[:size] for text, size in zip(texts, kept, strict=True)], [0, 1])
         return {
             "input_ids": ids,
@@ -59,18 +58,26 @@ class Distance(TextStream):
         }
 
     def _pair(self, document: int, kind: int, rng: np.random.Generator) -> tuple[int, int]:
-        """The numbers of two sentences, the first of the document; each such pair is as likely as any other."""
-        first, last = map(int, self.corpus.documents[document : document + 2])
-        size = last - first
+        """The numbers of two sentences, the first of the document, of those that are drawn."""
+        first, last = map(int, self.corpus.documents[self._documents[document] :][:2])
         if kind == NEIGHBOURS:
             one = int(rng.integers(first, last - 1))
             return one, one + 1
         if kind == SAME_DOCUMENT:
             # Two of one sentence less, the later one moved on: at least one sentence is between them.
-            one, other = sorted(rng.choice(size - 1, 2, replace=False).tolist())
+            one, other = sorted(rng.choice(last - first - 1, 2, replace=False).tolist())
             return first + one, first + other + 1
-        other = int(rng.integers(len(self.corpus.sentences) - 1 - size))
-        return int(rng.integers(first, last)), other + size * (other >= first)
+        kinds = rng.integers(OTHER_DOCUMENT, size=2).tolist()
+        one, _ = self._pair(document, kinds[0], rng)
+        _, other = self._pair(self._other(document, rng), kinds[1], rng)
+        return one, other
+
+    def _other(self, document: int, rng: np.random.Generator) -> int:
+        """A random other document, as likely as it is drawn."""
+        other = document
+        while other == document:
+            other, _ = self._draws.find(int(rng.integers(len(self._draws))))
+        return other
 
     def _sentence(self, number: int) -> np.ndarray:
         start, stop = self.corpus.sentences[number : number + 2]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_zoo.ernie3.universal.streams.draws import Draws
 from ppernie.data.collate import pad_rows
 from ppernie.data.streams import Stream
 
@@ -33,7 +32,7 @@ class Documents(Stream):
         self._corpus, self._tokenizer, self._segments = corpus, tokenizer, segments
         self._longest = longest * segments
         sizes = np.diff(np.asarray(corpus.sentences)[corpus.documents])
-        self._draws = Draws(corpus, np.arange(len(sizes)), -(-(sizes + 1) // self._longest))
+        self._draws = corpus.draws(np.asarray(corpus.documents[:-1]), -(-(sizes + 1) // self._longest))
 
     def __len__(self) -> int:
         return len(self._draws)

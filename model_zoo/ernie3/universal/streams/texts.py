@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from model_zoo.ernie3.universal.streams.draws import Draws
 from ppernie.data.collate import pad_rows
 from ppernie.data.streams import Stream
 from ppernie.errors import UserError
@@ -74,8 +73,7 @@ class WindowStream(TextStream):
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, longest: int, texts: int = 1) -> None:
         super().__init__(corpus, tokenizer, texts)
         self._windows = corpus.windows(self.room(longest))
-        documents = np.searchsorted(corpus.documents, self._windows[:, 0], side="right") - 1
-        self._draws = Draws(corpus, documents)
+        self._draws = corpus.draws(self._windows[:, 0])
 
     def __len__(self) -> int:
         return len(self._draws)

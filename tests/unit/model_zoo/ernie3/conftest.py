@@ -77,7 +77,6 @@ def make_corpus(letters: ErnieTokenizer) -> Callable[..., Corpus]:
             "fact_tokens": ids(stating[-1]),
             "fact_words": words(stating),
             "fact_sentences": stating,
-            "fact_sentence_of": np.arange(facts),
         }
         index: dict[str, Any] = {
             "tokenizer": fingerprint(letters),

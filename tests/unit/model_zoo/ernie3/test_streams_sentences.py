@@ -1,4 +1,4 @@
-"""Sentence reordering, sentence distance, and how often a source's texts are drawn."""
+"""Sentence reordering and sentence distance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from model_zoo.ernie3.universal.streams import Distance, Reordering
-from model_zoo.ernie3.universal.streams.draws import Draws
 from model_zoo.ernie3.universal.streams.reordering import cut, order_class, order_classes
 from ppernie.data.corpus import Corpus
 from ppernie.data.tokenizers import ErnieTokenizer
@@ -89,12 +88,12 @@ def test_the_classes_of_distance_are_what_they_say(corpus: Corpus, letters: Erni
     index = 0
     kinds: Counter[int] = Counter()
     gaps = set()
-    for document in usable:
+    for text, document in enumerate(usable):
         for _ in range(sizes[document]):
             for seed in range(3):
                 rng = np.random.default_rng((index, seed))
                 kind = int(rng.integers(3))
-                one, other = stream._pair(int(document), kind, rng)
+                one, other = stream._pair(text, kind, rng)
                 sample = stream.sample(index, 1000, np.random.default_rng((index, seed)))
                 assert sample["labels"].tolist() == [kind]
                 texts = [corpus.tokens[corpus.sentences[n] : corpus.sentences[n + 1]].tolist() for n in (one, other)]
@@ -117,15 +116,22 @@ def test_the_classes_of_distance_are_what_they_say(corpus: Corpus, letters: Erni
     assert gaps >= set(range(2, 9))
 
 
-def test_each_pair_is_as_likely(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
-    stream = Distance(make_corpus([[3], [3] * 4, [3, 3]]), letters, LENGTH)
+def test_how_likely_a_pair_is(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
+    """Documents of sentences 0; 1 to 4; 5 to 7; 8 and 9: the first and the last take no part."""
+    stream = Distance(make_corpus([[3], [3] * 4, [3] * 3, [3, 3]]), letters, LENGTH)
     rng = np.random.default_rng(0)
-    pairs = [Counter(stream._pair(1, kind, rng) for _ in range(3000)) for kind in range(3)]
+    pairs = [Counter(stream._pair(0, kind, rng) for _ in range(4000)) for kind in range(3)]
     assert set(pairs[0]) == {(1, 2), (2, 3), (3, 4)}
     assert set(pairs[1]) == {(1, 3), (1, 4), (2, 4)}
-    assert set(pairs[2]) == {(one, other) for one in (1, 2, 3, 4) for other in (0, 5, 6)}
-    for found in pairs:
-        assert max(found.values()) < 1.3 * 3000 / len(found)
+    for found in pairs[:2]:
+        assert max(found.values()) < 1.2 * 4000 / 3
+    assert set(pairs[2]) == {(one, other) for one in (1, 2, 3) for other in (6, 7)}
+    for place in (0, 1):
+        # Neither of two documents' sentences is likelier than in pairs of one document.
+        alone = [stream._pair(place, int(rng.integers(2)), rng)[place] for _ in range(4000)]
+        for number, count in Counter(alone).items():
+            apart = sum(found for pair, found in pairs[2].items() if pair[place] == number)
+            assert abs(apart - count) < 300
 
 
 def test_long_sentences_are_cut_to_fit(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
@@ -135,25 +141,25 @@ def test_long_sentences_are_cut_to_fit(make_corpus: Callable[..., Corpus], lette
         sample = stream.sample(number % len(stream), 21, np.random.default_rng(number))
         rng = np.random.default_rng(number)
         kind = int(rng.integers(3))
-        pair = stream._pair(int(stream._documents[stream._draws.find(number % len(stream))[0]]), kind, rng)
+        pair = stream._pair(stream._draws.find(number % len(stream))[0], kind, rng)
         lengths = [int(corpus.sentences[n + 1] - corpus.sentences[n]) for n in pair]
         assert len(sample["input_ids"]) == min(21, sum(lengths) + 3)
         assert (sample["token_type_ids"] == 1).sum() >= 5
 
 
-@pytest.mark.parametrize("documents", [[[4, 4], [4, 4]], [[4, 4, 4, 4]]])
+@pytest.mark.parametrize("documents", [[[4, 4], [4, 4, 4]], [[4, 4, 4, 4]]])
 def test_a_corpus_without_pairs(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer, documents: Any) -> None:
     with pytest.raises(UserError, match=r"Task\.factors\.distance to 0"):
         Distance(make_corpus(documents), letters, LENGTH)
 
 
-def test_a_source_of_twice_the_weight_comes_twice(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
-    corpus = make_corpus([[5]] * 6, source_of=[0, 1, 2, 1, 0, 3], weights=(0.5, 1.0, 1.75, 0.0))
-    draws = Draws(corpus, np.arange(6))
-    texts, samples = zip(*(draws.find(number) for number in range(len(draws))), strict=True)
-    assert texts == (0, 1, 1, 2, 2, 2, 3, 3, 4)  # of the text of weight 3.5, the next one would come 4 times
-    assert samples == (0, 0, 1, 0, 1, 2, 0, 1, 0)
-    several = Draws(corpus, np.array([0, 1]), np.array([3, 2]))
-    assert Counter(several.find(number)[0] for number in range(len(several))) == {0: 3, 1: 4}
-    with pytest.raises(UserError, match="weight above 0"):
-        Draws(corpus, np.array([5]))
+def test_documents_come_as_their_weights_say(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
+    corpus = make_corpus([[3] * 4] * 4, source_of=[0, 1, 2, 0], weights=(1.0, 3.0, 0.0))
+    stream, rng = Distance(corpus, letters, LENGTH), np.random.default_rng(0)
+    assert len(stream) == 4 * (1 + 3 + 1)
+    # Of the documents that are drawn, the second one is the one of weight 3.
+    assert {stream._other(1, rng) for _ in range(50)} == {0, 2}
+    found = Counter(stream._other(0, rng) for _ in range(4000))
+    assert set(found) == {1, 2} and abs(found[1] - 3000) < 150
+    with pytest.raises(UserError, match="has 1 documents"):
+        Distance(make_corpus([[3] * 4] * 2, source_of=[0, 1], weights=(1.0, 0.0)), letters, LENGTH)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from ppernie.errors import UserError
-
-if TYPE_CHECKING:
-    from ppernie.data.corpus import Corpus
 
 
 class Draws:
@@ -19,24 +16,24 @@ class Draws:
     is left out.
 
     Args:
-        documents: int [n], the document that each text is of.
+        sources: int [n], the source that each text is of.
+        weights: of the sources.
         samples: int [n], how many samples a text makes; by default 1.
 
     Raises:
         UserError: no text is left.
     """
 
-    def __init__(self, corpus: Corpus, documents: np.ndarray, samples: np.ndarray | int = 1) -> None:
-        weights = np.asarray(corpus.weights, np.float64)
-        weights = weights / min(weights[weights > 0], default=1.0)
+    def __init__(self, sources: np.ndarray, weights: Sequence[float], samples: np.ndarray | int = 1) -> None:
+        scale = np.asarray(weights, np.float64)
+        scale = scale / min(scale[scale > 0], default=1.0)
         # Of texts of weight 1.5 every other one comes twice. What rounding may take from a sum is less than is added.
-        ends = np.cumsum(weights[np.asarray(corpus.source_of)[documents]] * samples)
-        self._ends = np.floor(ends + 1e-6).astype(np.int64)
-        if not len(self._ends) or not self._ends[-1]:
+        self._ends = np.floor(np.cumsum(scale[sources] * samples) + 1e-6).astype(np.int64)
+        if not len(self):
             raise UserError("the corpus has no text of a source with a weight above 0; build it with another weight")
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def find(self, number: int) -> tuple[int, int]:
         """The text that a sample is of, and which of that text's it is."""
