@@ -14,6 +14,7 @@ VERSION = next(
 # The one set that is known to work together; requirements.lock pins all of it with hashes.
 LIBRARY = [
     "paddlenlp==3.0.0b4",
+    "matplotlib",
     "visualdl==2.5.3",
     "aistudio-sdk<0.3",
     "datasets<4",

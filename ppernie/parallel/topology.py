@@ -153,7 +153,8 @@ def resolve(section: DistributedSection, launched: World) -> Topology:
 def start(topology: Topology, config: Config, streams: int = 1) -> Ranks:
     """Brings the ranks together; ``use_device`` has selected the device.
 
-    A step has ``Train.accumulate_steps`` batches of each of ``streams`` kinds. On one rank nothing of ``paddle.distributed`` is imported or started, and nothing is seeded.
+    A step has ``Train.accumulate_steps`` batches of each of ``streams`` kinds. On one rank nothing of
+    ``paddle.distributed`` is imported or started, and nothing is seeded.
     """
     if topology.world == 1:
         return Alone(topology)
