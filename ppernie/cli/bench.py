@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, pretraining, inference, loading, checkpoints, tokenizing or the machinery of many ranks"
+HELP = "measure training, pretraining, inference, loading, checkpoints, tokenizing, corpora or many ranks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tokenize.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
     tokenize.add_argument("--text", required=True, metavar="FILE", help="one sentence a line")
     tokenize.add_argument("--rounds", type=int, default=5, metavar="N")
+
+    preprocess = benches.add_parser("preprocess", help="making a corpus beside PaddleNLP's ingredients, and its memory")
+    preprocess.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
+    preprocess.add_argument("--text", required=True, nargs="+", metavar="FILE", help="plain text")
 
     checkpoint = benches.add_parser("checkpoint", help="saving and loading beside the disk's speed and Paddle's own")
     checkpoint.add_argument("--size-mb", type=int, default=2048, metavar="N")
@@ -72,6 +76,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.load import benchmark as benchmark_loading
 
         return benchmark_loading(args.sizes, args.rounds, args.threads)
+    if args.bench == "preprocess":
+        from ppernie.bench.preprocess import benchmark as benchmark_preprocessing
+
+        return benchmark_preprocessing(args.text, args.vocab)
     if args.bench == "checkpoint":
         from ppernie.bench.checkpoint import benchmark as benchmark_checkpoint
 

@@ -9,10 +9,15 @@ import pytest
 
 from ppernie import registry
 from ppernie.config import dump_config, load_config
+from ppernie.data.corpus.settings import load_corpus_config
+from ppernie.data.readers.files import resolve
 from ppernie.data.tokenizers import ErnieTokenizer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "_base_")
+# Corpora and experiments have configs of their own kinds.
+APART = {"_base_", "corpora", "experiments"}
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if not APART & {*path.relative_to(CONFIGS).parts})
+CORPORA = sorted(CONFIGS.glob("corpora/*.yaml"))
 SMALL = ["Arch.num_hidden_layers=2", "Arch.hidden_size=16", "Arch.num_attention_heads=2", "Arch.intermediate_size=32"]
 EXAMPLES = {
     "sequence_classification": {"text": "物流很快", "text_pair": "东西很好", "label": "好"},
@@ -35,7 +40,15 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ErnieTokenizer:
 
 
 def test_there_are_configs() -> None:
-    assert len(SHIPPED) >= 14
+    assert len(SHIPPED) >= 14 and len(CORPORA) >= 2
+
+
+@pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.stem)
+def test_a_corpus_is_of_files_that_are_there(path: Path, shared_data: Path) -> None:
+    config = load_corpus_config(path, [f"root={shared_data}"])
+    for source in (*config.sources, *config.graphs, *config.pairs):
+        assert resolve(source.files, config.root)
+    assert config.output == f"data/corpora/{path.stem}"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -16,7 +16,7 @@ _SURROGATES = range(0xD800, 0xE000)
 _SPACE, _ALONE, _JOINED = range(3)
 # Stretches up to this length are kept with their ids, this many of them: words recur.
 _KEPT_LENGTH = 32
-_KEPT = 200_000
+_KEPT = 50_000
 
 # Behind the first character of a special token; cut there, a tokenizer takes it for text.
 _INSIDE_SPECIAL = re.compile(

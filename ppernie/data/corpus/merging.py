@@ -37,13 +37,13 @@ def merge(
         for (part, source), keep in zip(parts, kept, strict=True):
             counts.update(json.loads((source / STATISTICS).read_text(encoding="utf-8")))
             if isinstance(part, Part):
+                counts["words"] += int(_read(source, "word_counts")[keep].sum())
                 counts["documents repeated"] += int((_read(source, "sentence_counts")[~keep] > 0).sum())
                 _add_documents(part, source, keep, target)
             _add_facts(source, keep if isinstance(part, Part) else None, target)
     sizes = target.sizes
     counts["documents"], counts["sentences"] = sizes["documents"] - 1, sizes["sentences"] - 1
     counts["tokens"], counts["facts"] = sizes["tokens"], sizes["fact_sentences"] - 1
-    counts["words"] = sum(int(np.count_nonzero(block)) for block in _blocks(_read(folder, "words", np.uint8)))
     return sizes, counts
 
 

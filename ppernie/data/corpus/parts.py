@@ -96,7 +96,8 @@ class Maker:
         writer.append("entities", coded.names[inside])
         writer.append("lengths", lengths[kept])
         for sentence in np.flatnonzero(kept):
-            documents.count(batch[sentence].document, int(lengths[sentence]))
+            ids, begins = coded.sentence(sentence)
+            documents.count(batch[sentence].document, len(ids), int(begins.sum()))
         if self.graph is not None:
             numbers = np.repeat(np.arange(len(texts)), lengths)[inside]
             found = self.graph.occurrences(coded.ids[inside], coded.begins[inside], numbers)
@@ -186,14 +187,15 @@ class _Documents:
     number: int = 0
     sentences: int = 0
     tokens: int = 0
+    words: int = 0
     last: int = -1
     digests: dict[int, int] = field(default_factory=dict)
 
-    def count(self, document: int, tokens: int) -> None:
+    def count(self, document: int, tokens: int, words: int) -> None:
         """A sentence of a document has been written."""
         while self.number < document:
             self._end()
-        self.sentences, self.tokens = self.sentences + 1, self.tokens + tokens
+        self.sentences, self.tokens, self.words = self.sentences + 1, self.tokens + tokens, self.words + words
 
     def close(self) -> None:
         """They end up to the ``last`` one that was read, of which nothing may be left."""
@@ -203,10 +205,11 @@ class _Documents:
     def _end(self) -> None:
         self.writer.append("sentence_counts", np.asarray([self.sentences], np.int64))
         self.writer.append("token_counts", np.asarray([self.tokens], np.int64))
+        self.writer.append("word_counts", np.asarray([self.words], np.int64))
         # One without text has no digest.
         self.writer.append("digests", np.asarray([self.digests.pop(self.number, NO_DIGEST)], np.uint64))
         self.counts["documents of which nothing is left"] += not self.sentences
-        self.number, self.sentences, self.tokens = self.number + 1, 0, 0
+        self.number, self.sentences, self.tokens, self.words = self.number + 1, 0, 0, 0
 
 
 def _cleaned(
