@@ -47,9 +47,10 @@ class NgramStream(Stream):
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, lexicon: Lexicon, options: Options, longest: int) -> None:
         self._corpus, self._tokenizer, self._lexicon, self._options = corpus, tokenizer, lexicon, options
         self._windows = corpus.windows(longest - 2)
+        self._draws = corpus.draws(self._windows[:, 0])
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._draws)
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         tokens, begins = self._text(index, length - 2, rng)
@@ -69,7 +70,7 @@ class NgramStream(Stream):
 
     def _text(self, index: int, room: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of a window, at most ``room``, and which of them begin a sentence."""
-        first, last = self._windows[index]
+        first, last = self._windows[self._draws.find(index)[0]]
         borders = np.asarray(self._corpus.sentences[first : last + 1])
         start = borders[0] + rng.integers(max(borders[-1] - borders[0] - room, 0) + 1)
         tokens = np.asarray(self._corpus.tokens[start : min(start + room, borders[-1])], dtype=np.int64)
