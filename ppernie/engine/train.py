@@ -32,7 +32,8 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
     from ppernie.device import use_device
     from ppernie.engine.precision import check_precision
     from ppernie.nn import kernels
-    from ppernie.parallel.topology import resolve, start, world
+    from ppernie.parallel.start import start
+    from ppernie.parallel.topology import resolve, world
 
     topology = resolve(config.Distributed, world())
     leads = topology.rank == 0

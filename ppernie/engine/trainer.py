@@ -12,21 +12,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import paddle
-
 from ppernie import checkpoints
-from ppernie.checkpoints import Checkpoint, Checkpoints, Slice, open_checkpoint
-from ppernie.data.batches import Counts
+from ppernie.checkpoints import Checkpoint, Checkpoints, open_checkpoint
+from ppernie.engine.accumulation import Accumulation, MicroBatch
 from ppernie.engine.batches import training_batches
-from ppernie.engine.evaluate import evaluate, evaluate_streams, network_inputs
-from ppernie.engine.gradients import gradient_norm, scale_gradients, sum_gradients
+from ppernie.engine.evaluate import evaluate, evaluate_streams
+from ppernie.engine.gradients import scale_gradients
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.monitor import LossMonitor
 from ppernie.engine.pace import Pace
 from ppernie.engine.precision import Precision
 from ppernie.engine.progressive import progress
 from ppernie.engine.recorder import NoRecorder, Recorder
+from ppernie.engine.snapshot import Snapshot
 from ppernie.engine.throughput import Throughput
 from ppernie.engine.watchdog import Watchdog
 from ppernie.errors import Interrupted, UserError
@@ -35,7 +33,7 @@ from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share, parts_of
-from ppernie.parallel.state import owned_slices, read_parts, whole_weights
+from ppernie.parallel.state import whole_weights
 from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.folder import read_weights, save_model
 from ppernie.zoo.weights import load_weights
@@ -106,6 +104,7 @@ class Trainer:
             )
         deals = self.topology.sharding > 1 and share.shards is None
         self.optimizer = AdamW(self.model, config.Optimizer, list(share.cuts), ranks.share_out if deals else None)
+        self.snapshot = Snapshot(share, self.optimizer)
         self.precision = Precision(config.AMP)
         growing = train.progressive is not None and train.progressive.dropout
         self.dropout = DropoutScale(self.model) if growing else None
@@ -121,6 +120,7 @@ class Trainer:
             self._any,
         )
         self.pace = Pace(ranks)
+        self.accumulation = Accumulation(self.task, share, self.optimizer.parameters, self.precision, ranks, self.pace)
         self.state = TrainState()
 
     def run(self, resume: str | None) -> dict[str, Any]:
@@ -191,11 +191,11 @@ class Trainer:
             self._save()
         self.checkpoints.wait()
 
-    def _updates(self) -> Iterator[tuple[tuple[int, int], list[tuple[dict[str, paddle.Tensor], Counts]]]]:
+    def _updates(self) -> Iterator[tuple[tuple[int, int], list[MicroBatch]]]:
         """The batches of each update, with the position after them."""
         epoch, start = self.state.epoch, self.state.batch
         while True:
-            group: list[tuple[dict[str, paddle.Tensor], Counts]] = []
+            group: list[MicroBatch] = []
             for number, batch in enumerate(self.batches.iterate(epoch, start), start + 1):
                 group.append(batch)
                 last = number == len(self.batches)
@@ -204,9 +204,7 @@ class Trainer:
                     group = []
             epoch, start = epoch + 1, 0
 
-    def _update(
-        self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], recorder: Recorder
-    ) -> dict[str, float] | None:
+    def _update(self, micro_batches: list[MicroBatch], recorder: Recorder) -> dict[str, float] | None:
         """One update; its record, or None where it was dropped."""
         step, section = self.state.step, self.config.Optimizer
         self.ranks.seed(self.config.Global.seed, step)
@@ -214,7 +212,7 @@ class Trainer:
             self.dropout.set(progress(self.config.Train, step))
         # The loss scale may change before the gradients are scaled back.
         scale = self.precision.scale
-        losses, norm = self._backward(micro_batches, scale)
+        losses, norm = self.accumulation.backward(micro_batches, scale)
         loss = sum(self.task.objectives[name] * value for name, value in losses.items())
         if self.precision.overflowed(norm):
             recorder.event("Scale", step + 1, f"overflow; loss scale is now {self.precision.scale:g}")
@@ -235,42 +233,6 @@ class Trainer:
         self.optimizer.clear_grad()
         self.state.step, self.state.faults = step + 1, 0
         return {"lr": rate, "loss": loss, "grad_norm": norm, **(losses if len(losses) > 1 else {})}
-
-    def _backward(
-        self, micro_batches: list[tuple[dict[str, paddle.Tensor], Counts]], scale: float
-    ) -> tuple[dict[str, float], float]:
-        """Gradients of ``scale`` times the loss of an update; (mean losses by objective, gradient norm)."""
-        objectives = self.task.objectives
-        counted = [sum(counts.weights[i] for _, counts in micro_batches) for i in range(len(objectives))]
-        self.pace.end()
-        units = {name: max(n, 1.0) for name, n in zip(objectives, self.ranks.all_sum(counted), strict=True)}
-        found: list[dict[str, paddle.Tensor]] = []
-
-        def loss_of(outputs: Any, number: int) -> paddle.Tensor:
-            batch, counts = micro_batches[number]
-            means = {name: loss / units[name] for name, loss in self.task.losses(outputs, batch).items()}
-            loss = paddle.add_n([objectives[name] * mean for name, mean in means.items()])
-            if not counts.samples:
-                return loss * 0.0  # another rank has this item
-            found.append({name: mean.detach() for name, mean in means.items()})
-            return loss * scale if scale != 1.0 else loss
-
-        inputs = [network_inputs(self.task, batch) for batch, _ in micro_batches]
-        self.pace.begin()
-        if self.share.pipeline is not None:
-            self.share.pipeline.backward(inputs, loss_of, self.precision.autocast)
-        else:
-            for number, batch in enumerate(inputs):
-                with self.precision.autocast():
-                    loss = loss_of(self.model(**batch), number)
-                loss.backward()
-        self.pace.end()
-        parameters = self.optimizer.parameters
-        sum_gradients(parameters, self.share, self.ranks)
-        # Tensor-parallel ranks have the same losses, and the ranks of all stages but the last none.
-        here = [sum(float(means.get(name, 0.0)) for means in found) for name in objectives]
-        losses = self.ranks.all_sum([loss if not self.topology.mp_rank else 0.0 for loss in here], over="all")
-        return dict(zip(objectives, losses, strict=True)), gradient_norm(parameters, self.share, self.ranks) / scale
 
     def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
         self.optimizer.clear_grad()
@@ -362,20 +324,7 @@ class Trainer:
             "batch_size": self.batches.batch_size,
             "description": self.parts.description.model_dump(),
         }
-        self.checkpoints.save(self.state.step, self._slices(), state, beside=self.config.Train.async_save)
-
-    def _slices(self) -> list[Slice]:
-        if self.topology.dp_rank:
-            return []
-        parameters = {name: p for name, p in self.model.named_parameters() if self.share.is_home(name)}
-        moments = {name: m for name, m in self.optimizer.state_dict().items() if self.share.is_home(_parameter(name))}
-        return [
-            *owned_slices("model/", parameters, self.share.placement),
-            *owned_slices("optimizer/", moments, self.share.moment_placement),
-        ]
-
-    def _is_own(self, moment: str) -> bool:
-        return _parameter(moment) in self.optimizer.own
+        self.checkpoints.save(self.state.step, self.snapshot.slices(), state, beside=self.config.Train.async_save)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         # A model folder made a checkpoint has weights and a step alone.
@@ -385,10 +334,7 @@ class Trainer:
                 f"{checkpoint.path}: belongs to a run with {stored} examples a batch over all ranks, this one has "
                 f"{self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
-        weights = read_parts(checkpoint, "model", self.share.placement, self.share.is_here)
-        load_weights(self.model, weights, str(checkpoint.path))
-        moments = read_parts(checkpoint, "optimizer", self.share.moment_placement, self._is_own)
-        self.optimizer.load_state_dict({name: np.asarray(tensor) for name, tensor in moments.items()})
+        self.snapshot.load(checkpoint)
         position = self.state.epoch, self.state.batch
         self.state = TrainState(**checkpoint.state["train"])
         if position > (self.state.epoch, self.state.batch):
@@ -414,8 +360,3 @@ class Trainer:
         if self.leads:
             write_file(self.folder.results, json.dumps(results, indent=2) + "\n")
         return results
-
-
-def _parameter(moment: str) -> str:
-    """The parameter that a number of the optimizer's belongs to."""
-    return moment.rpartition(".")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterator
@@ -10,11 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
 
-from ppernie.config.sections import Config, DistributedSection
+from ppernie.config.sections import DistributedSection
 from ppernie.errors import UserError
-from ppernie.parallel.ranks import Alone, Fleet, Ranks
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,25 +144,3 @@ def resolve(section: DistributedSection, launched: World) -> Topology:
             f"{dp * rest} processes with python -m paddle.distributed.launch --nproc_per_node"
         )
     return Topology(dp=dp, **fixed, rank=launched.rank)
-
-
-def start(topology: Topology, config: Config, streams: int = 1) -> Ranks:
-    """Brings the ranks together; ``use_device`` has selected the device.
-
-    A step has ``Train.accumulate_steps`` batches of each of ``streams`` kinds. On one rank nothing of
-    ``paddle.distributed`` is imported or started, and nothing is seeded.
-    """
-    if topology.world == 1:
-        return Alone(topology)
-    batches = config.Train.accumulate_steps * streams
-    if topology.pp > 1:
-        _report_bubble(topology.pp, config.Distributed.virtual_stages, batches)
-    return Fleet(topology, config, batches)
-
-
-def _report_bubble(stages: int, virtual: int, batches: int) -> None:
-    idle = (stages - 1) / (batches * virtual + stages - 1)
-    advice = "; raise Train.accumulate_steps" if batches < 4 * stages else ""
-    _LOG.info(
-        "a pipeline of %d stages over %d batches a step is idle for %.0f%% of it%s", stages, batches, 100 * idle, advice
-    )

@@ -25,7 +25,8 @@ def _learn(overrides: list[str]) -> list[float]:
     from paddle.distributed.fleet import meta_parallel as parallel
 
     from ppernie.config import load_config
-    from ppernie.parallel.topology import resolve, start, world
+    from ppernie.parallel.start import start
+    from ppernie.parallel.topology import resolve, world
 
     paddle.set_device("cpu")
     config = load_config(CONFIG, [f"Arch.num_hidden_layers={BLOCKS}", *overrides])

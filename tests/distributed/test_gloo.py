@@ -19,7 +19,8 @@ def _started(**degrees: int) -> Any:
     import paddle
 
     from ppernie.config import load_config
-    from ppernie.parallel.topology import resolve, start, world
+    from ppernie.parallel.start import start
+    from ppernie.parallel.topology import resolve, world
 
     paddle.set_device("cpu")
     config = load_config(CONFIG, [f"Distributed.{name}={degree}" for name, degree in degrees.items()])

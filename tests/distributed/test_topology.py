@@ -19,7 +19,8 @@ def _ranks(overrides: list[str]) -> Any:
     import paddle
 
     from ppernie.config import load_config
-    from ppernie.parallel.topology import resolve, start, world
+    from ppernie.parallel.start import start
+    from ppernie.parallel.topology import resolve, world
 
     paddle.set_device("cpu")
     config = load_config(CONFIG, overrides)

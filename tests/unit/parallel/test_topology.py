@@ -12,7 +12,8 @@ import pytest
 from ppernie.config import load_config
 from ppernie.config.sections import Config, DistributedSection
 from ppernie.errors import UserError
-from ppernie.parallel.topology import Topology, World, resolve, start, world
+from ppernie.parallel.start import start
+from ppernie.parallel.topology import Topology, World, resolve, world
 
 CONFIG = "configs/ernie3/pretrain/masked_lm.yaml"
 
@@ -129,7 +130,8 @@ def test_one_rank_starts_nothing(repository: Path) -> None:
     program = f"""
 import sys
 from ppernie.config import load_config
-from ppernie.parallel.topology import resolve, start, world
+from ppernie.parallel.start import start
+from ppernie.parallel.topology import resolve, world
 config = load_config({str(repository / CONFIG)!r})
 ranks = start(resolve(config.Distributed, world()), config)
 ranks.all_sum([1.0])
