@@ -29,6 +29,7 @@ LIBRARY = [
     "PyYAML",
     "safetensors",
     "scikit-learn",
+    "scipy",
     "sentencepiece",
     "tokenizers",
     "tqdm",

@@ -8,7 +8,7 @@ of other libraries (``ppernie.zoo.sources``), and its ``zoo.yaml`` the released 
 A network beside the family's own is a package inside of it that the family's ``networks`` names: it has
 ``architectures``, ``config_class``, ``modeling`` and ``plan`` as a family has, and ``variants``, its sizes by name.
 Either may declare ``tasks`` of its own, by name with module and class inside the package. Its ``start`` says what such
-a network takes of other weights.
+a network takes of other weights, and its ``zero_shot`` how it scores texts.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _TASKS = {
     "cross_similarity": "ppernie.tasks.similarity:CrossSimilarity",
     "dual_similarity": "ppernie.tasks.similarity:DualSimilarity",
     "masked_language_modeling": "ppernie.tasks.masked_language_modeling:MaskedLanguageModeling",
+    "text_generation": "ppernie.tasks.generation:TextGeneration",
 }
 
 
@@ -164,6 +165,17 @@ def arch_start(name: str) -> Callable[..., Any] | None:
     if importlib.util.find_spec(f"{package}.start") is None:
         return None
     return importlib.import_module(f"{package}.start").start_from
+
+
+def arch_zero_shot(name: str) -> Any:
+    """The class that scores texts by networks of the architecture (``ppernie.zero_shot``); imports paddle.
+
+    Raises UserError where there is none.
+    """
+    package = _split(name)[0].__name__
+    if importlib.util.find_spec(f"{package}.zero_shot") is None:
+        raise UserError(f"{name}: no network of this kind scores texts without being trained for it")
+    return importlib.import_module(f"{package}.zero_shot").Scorer
 
 
 def network_class(family: str, name: str) -> Any:

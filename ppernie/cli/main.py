@@ -18,6 +18,7 @@ _COMMANDS = (
     "eval",
     "export_model",
     "predict",
+    "zero_shot",
     "download",
     "convert",
     "plan",

@@ -159,7 +159,8 @@ def _found(config: Config, parts: Parts, source: Source, share: Share) -> Fit:
     arch = config.Arch
     start = registry.arch_start(arch.name)
     if start is not None:
-        return start(source, {name: cut.shape for name, cut in share.cuts.items()})
+        shapes = {name: cut.shape for name, cut in share.cuts.items()}
+        return start(source, shapes, new_head=config.Global.new_head)
     return fit(
         source.tensors,
         arch.model,
@@ -187,6 +188,8 @@ def pretrained_source(config: Config) -> Source | None:
     if registry.arch_start(config.Arch.name) is not None:
         return source
     own = config.Arch.model.model_dump()
+    if not source.architecture.keys() <= own.keys():
+        raise UserError(f"Global.pretrained_model: {name} is not a network of the kind of {config.Arch.name}")
     differing = [
         f"{field} is {value!r} there and {own[field]!r} in Arch"
         for field, value in source.architecture.items()

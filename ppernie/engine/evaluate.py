@@ -37,7 +37,8 @@ def evaluate(model: paddle.nn.Layer, task: Task, items: Sequence[Item], batch_si
             outputs = model(**network_inputs(task, batch))
             total += float(task.loss(outputs, batch))
             weight += task.weight(arrays)
-            for index, result in zip(indices, task.reduce(outputs.numpy(), arrays), strict=True):
+            said = task.run(model, arrays) if task.generative else outputs.numpy()
+            for index, result in zip(indices, task.reduce(said, arrays), strict=True):
                 results[index] = result
     if training:
         model.train()

@@ -32,6 +32,8 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         UserError: there is no data to prove the graph on, or it differs by more than ``Export.tolerance``.
     """
     model, task, description = load_model(source)
+    if task.generative:
+        raise UserError(f"{source}: writes texts step by step, which no static graph does; predict with the folder")
     arch = model.config
     return export_model(
         model,

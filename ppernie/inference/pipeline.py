@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Item, Task
     from ppernie.zoo.description import ModelDescription
 
-# Maps a batch's input arrays to the network's output.
+# Maps a batch to the network's output.
 Runner = Callable[["Batch"], np.ndarray]
 
 
@@ -75,8 +75,7 @@ class Pipeline:
     def _run(self, items: Sequence[Item]) -> list[Any]:
         results: list[Any] = [None] * len(items)
         for indices, batch in evaluation_batches(self.task, items, self.batch_size):
-            inputs = {name: batch[name] for name in self.task.input_names}
-            for index, result in zip(indices, self.task.reduce(self.runner(inputs), batch), strict=True):
+            for index, result in zip(indices, self.task.reduce(self.runner(batch), batch), strict=True):
                 results[index] = result
         return results
 
@@ -111,7 +110,11 @@ def _exported(folder: Path, device: str, precision: str, threads: int | None) ->
     predictor = Predictor(folder, device=device, precision=precision, threads=threads)
     description = ModelDescription.parse(predictor.deploy.extra.get("model"), folder / "deploy.yml")
     task = description.build_task(read_tokenizer(folder))
-    return Pipeline(description, task, lambda batch: predictor.run(batch)[0])
+
+    def run(batch: Batch) -> np.ndarray:
+        return predictor.run({name: batch[name] for name in task.input_names})[0]
+
+    return Pipeline(description, task, run)
 
 
 def _dynamic(folder: Path, device: str, threads: int | None) -> Pipeline:
@@ -126,7 +129,7 @@ def _dynamic(folder: Path, device: str, threads: int | None) -> Pipeline:
 
     def run(batch: Batch) -> np.ndarray:
         with paddle.no_grad():
-            return model(**{name: paddle.to_tensor(array) for name, array in batch.items()}).numpy()
+            return task.run(model, batch)
 
     return Pipeline(description, task, run)
 

@@ -147,6 +147,11 @@ class Context(NamedTuple):
         """m + t."""
         return 0 if self.key is None else self.key.shape[2]
 
+    def select(self, rows: paddle.Tensor) -> Context:
+        """The context of these rows of the batch, int64 [n], which may repeat."""
+        memory, outputs, key, value = (x if x is None else x.index_select(rows) for x in self[1:])
+        return Context(self.position_keys, memory, outputs, key, value)
+
 
 class TransformerXLLayer(nn.Layer):
     """Relative attention and feed-forward, each added to its input and normalised afterwards."""

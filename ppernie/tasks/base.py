@@ -75,6 +75,8 @@ class Task(ABC):
     # Named dimensions of the inputs and of the output, for export.
     input_dims: tuple[str, ...] = ("batch", "length")
     output_dims: tuple[str, ...]
+    # Whether the task asks the network more than once for what it is scored on, by ``run``.
+    generative: ClassVar[bool] = False
 
     @property
     def id_names(self) -> tuple[str, ...]:
@@ -147,6 +149,12 @@ class Task(ABC):
     def weights(self, batch: Batch) -> dict[str, float]:
         """The numbers of labelled units of a batch's objectives."""
         return {"loss": self.weight(batch)}
+
+    def run(self, network: Any, batch: Batch) -> np.ndarray:
+        """What the network says to a batch, for ``reduce``; the caller has switched gradients off."""
+        import paddle
+
+        return network(**{name: paddle.to_tensor(batch[name]) for name in self.input_names}).numpy()
 
     def reduce(self, outputs: np.ndarray, batch: Batch) -> list[Any]:
         """What evaluation keeps of a batch's outputs, one entry an item."""

@@ -7,6 +7,6 @@ variants = VARIANTS
 architectures: dict[str, tuple[str, ...]] = {
     "ErnieUniversalForPretraining": ("ernie3/pretraining",),
     "ErnieUniversalForSequenceClassification": ("sequence_classification", "cross_similarity"),
-    "ErnieUniversalForGeneration": (),
+    "ErnieUniversalForGeneration": ("text_generation",),
 }
 tasks = {"pretraining": "pretraining:UniversalPretraining"}

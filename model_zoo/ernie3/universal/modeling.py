@@ -264,3 +264,9 @@ class ErnieUniversalForGeneration(UniversalNetwork):
             reading = Reading(trunk, nlg, reading.position + count)
             ids = ids[:, count:]
         return self.nlg_head(x[:, -1], None, self.table), reading
+
+    @paddle.no_grad()
+    def select(self, reading: Reading, rows: paddle.Tensor) -> Reading:
+        """Where the documents of these rows stand, int64 [n], which may repeat."""
+        trunk, nlg = ([context.select(rows) for context in contexts] for contexts in reading[:2])
+        return Reading(trunk, nlg, reading.position)

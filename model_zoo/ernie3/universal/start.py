@@ -12,9 +12,10 @@ from ppernie.zoo.sources import Source, check_architecture
 logger = logging.getLogger("ppernie")
 
 _WORDS = "embeddings.word_embeddings.weight"
+_HEADS = ("nlu_head.", "nlg_head.", "reordering.", "distance.", "classifier.")
 
 
-def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> Fit:
+def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]], *, new_head: bool = False) -> Fit:
     """The stored tensors for a network's parameters; of the others it draws its own.
 
     From a network of this package comes all that both have. A released encoder is of another architecture: from it
@@ -22,13 +23,16 @@ def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> Fit:
 
     Args:
         shapes: of the network's parameters, by name.
+        new_head: leave what heads are stored.
 
     Raises:
         UserError: the shapes of what both networks have differ, or the encoder is of another width or vocabulary.
     """
     is_own = source.kind is not None and source.kind.startswith("Universal")
     stored = source.tensors if is_own else _encoder(source)
-    both = {name: tensor for name, tensor in stored.items() if name in shapes}
+    both = {
+        name: tensor for name, tensor in stored.items() if name in shapes and not (new_head and name.startswith(_HEADS))
+    }
     unequal = [
         f"{name} is {list(tensor.shape)} there and {list(shapes[name])} here"
         for name, tensor in both.items()
@@ -36,7 +40,10 @@ def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> Fit:
     ]
     if unequal and (is_own or unequal[0].startswith(_WORDS)):
         more = f" and {len(unequal) - 10} more" if len(unequal) > 10 else ""
-        raise UserError(f"{source.place}: does not fit Arch: {'; '.join(unequal[:10])}{more}; choose its sizes")
+        raise UserError(
+            f"{source.place}: does not fit Arch: {'; '.join(unequal[:10])}{more}; choose its sizes"
+            + (" (Global.new_head makes a head anew)" if unequal[0].startswith(_HEADS) else "")
+        )
     taken = {name: tensor for name, tensor in both.items() if tuple(tensor.shape) == shapes[name]}
     if is_own:
         return Fit(taken, [name for name in stored if name not in taken])

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ppernie.data.readers.fields import FieldMap
 from ppernie.data.readers.files import Row
 from ppernie.data.readers.spans import Answers
-from ppernie.data.readers.values import index_of, label_of, number_of, texts_of
+from ppernie.data.readers.values import index_of, label_of, number_of, text_of, texts_of
 from ppernie.errors import UserError
 
 Example = dict[str, Any]
@@ -81,6 +81,15 @@ def _masked_language_modeling(rows: Iterable[Row], fields: FieldMap, purpose: Pu
         yield {"text": fields.text("text", row, where), "where": where}
 
 
+def _text_generation(rows: Iterable[Row], fields: FieldMap, purpose: Purpose) -> Iterator[Example]:
+    for where, row in rows:
+        example: Example = {"text": fields.text("text", row, where), "where": where}
+        target = fields.target("target", row, where)
+        if target is not None or purpose != "predict":
+            example["target"] = text_of(target, "target", where)
+        yield example
+
+
 def _span_extraction(rows: Iterable[Row], fields: FieldMap, purpose: Purpose) -> Iterator[Example]:
     answers_of = Answers(keep_unlocated=purpose != "train", notes=fields.notes)
     seen: set[str] = set()
@@ -111,5 +120,6 @@ CANONICAL: dict[str, Canonical] = {
     "token_classification": Canonical(("text", "tokens", "tags"), _token_classification),
     "multiple_choice": Canonical(("text", "choices", "label"), _multiple_choice),
     "masked_language_modeling": Canonical(("text",), _masked_language_modeling),
+    "text_generation": Canonical(("text", "target"), _text_generation),
     "span_extraction": Canonical(("id", "question", "context", "answers", "answer_starts"), _span_extraction),
 }

@@ -81,6 +81,7 @@ def test_longest_common_subsequence_against_all_subsequences() -> None:
         assert longest_common_subsequence(left, right) == max(map(len, common))
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_paddlenlp() -> None:
     from paddlenlp.metrics import BLEU, RougeL
 

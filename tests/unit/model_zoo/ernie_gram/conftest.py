@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ppernie.data.corpus.draws import Draws
 from ppernie.data.corpus.fingerprint import fingerprint
 from ppernie.data.corpus.lexicon import Lexicon
 from ppernie.data.tokenizers import ErnieTokenizer
@@ -32,6 +33,10 @@ class MemoryCorpus:
     def windows(self, length: int) -> np.ndarray:
         """Each document as one window."""
         return np.stack([self.documents[:-1], self.documents[1:]], axis=1)
+
+    def draws(self, sentences: np.ndarray) -> Draws:
+        """Each text once a pass."""
+        return Draws(np.zeros(len(sentences), np.int64), (1.0,))
 
 
 @pytest.fixture(scope="session")
