@@ -32,6 +32,14 @@ def _measured(values: dict[str, Any]) -> dict[str, Any]:
             for block in self._blocks():
                 block.register_forward_post_hook(self._count)
             found["weights"] = used()
+            plain = self.accumulation.backward
+
+            def backward(*arguments: Any) -> Any:
+                result = plain(*arguments)
+                found["with gradients"] = used()
+                return result
+
+            self.accumulation.backward = backward  # type: ignore[method-assign]
 
         def _blocks(self) -> list[paddle.nn.Layer]:
             return [layer for name, layer in self.model.named_sublayers() if name.split(".")[-2:-1] == ["layers"]]
@@ -43,11 +51,6 @@ def _measured(values: dict[str, Any]) -> dict[str, Any]:
             whole = sum(block.feed_forward.linear1.weight.shape[0] == width for block in self._blocks())
             found["passes"] += 1
             found["whole blocks"] = max(found["whole blocks"], whole)
-
-        def _backward(self, *arguments: Any) -> Any:
-            result = super()._backward(*arguments)
-            found["with gradients"] = used()
-            return result
 
         def _finish(self, *arguments: Any) -> dict[str, Any]:
             found["with moments"] = used()

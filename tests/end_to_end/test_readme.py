@@ -26,7 +26,7 @@ DOCUMENTS = (
 ELSEWHERE = re.compile(r"^(make |ppernie (bench|quickstart|experiment) )")
 SHORT = " -o Train.max_steps=4 Train.batch_size=4 Data.workers=0"
 SMALL = " Arch.num_hidden_layers=1 Arch.hidden_size=24 Arch.num_attention_heads=2 Arch.intermediate_size=24"
-FEW = " Data.eval.limit=8"
+FEW = " Data.eval.limit=8 Optimizer.schedule.warmup=1"
 RELEASED = "ernie-3.0-nano-zh"
 # Of what corpora are made of, as much of each file as the commands need.
 CORPORA = ("laws_zh", "classical_novels_zh", "chinese_poetry")

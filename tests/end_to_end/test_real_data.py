@@ -71,7 +71,9 @@ ANSWERS = {
 
 
 def test_no_config_is_left_out(repository: Path) -> None:
-    assert {path.stem for path in (repository / "configs/ernie3/finetune").glob("*.yaml")} == set(PLACES)
+    # Those of the paper's own network follow a pretraining run, and have tests of their own.
+    configs = (repository / "configs/ernie3/finetune").glob("[!u]*.yaml")
+    assert {path.stem for path in configs} == set(PLACES)
 
 
 @pytest.mark.parametrize("name", PLACES)
