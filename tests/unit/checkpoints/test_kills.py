@@ -37,7 +37,8 @@ def check(checkpoint: Checkpoint, saver: ModuleType) -> None:
         np.testing.assert_array_equal(checkpoint.tensors[name].read(), array)
 
 
-def kill_again_and_again(folder: Path, world: int, kills: int, saver: ModuleType, *beside: str) -> None:
+def kill_again_and_again(folder: Path, world: int, kills: int, saver: ModuleType, *beside: str) -> int:
+    """Returns how many of the kills left a save half done."""
     moments, furthest, inside = random.Random(kills), 0, 0
     for attempt in range(kills):
         ranks = [
@@ -67,18 +68,20 @@ def kill_again_and_again(folder: Path, world: int, kills: int, saver: ModuleType
         step = max([int(path.name[5:]) for path in marked], default=0)
         assert step >= furthest
         furthest = step
-    assert furthest > kills and inside > kills / 4
+    assert furthest > kills
     store = Checkpoints(folder, 2)
     assert store.restore(lambda checkpoint: check(checkpoint, saver)) == folder / f"step_{furthest:08d}"
     assert len(list(folder.iterdir())) in (2, 3)  # an old one may have stayed, whose removal was cut short
+    return inside
 
 
 def test_twenty_kills(tmp_path: Path, saver: ModuleType) -> None:
-    kill_again_and_again(tmp_path / "c", 1, 10, saver)
-    kill_again_and_again(tmp_path / "d", 1, 5, saver, "beside")
-    kill_again_and_again(tmp_path / "e", 2, 5, saver)
+    inside = kill_again_and_again(tmp_path / "c", 1, 10, saver)
+    inside += kill_again_and_again(tmp_path / "d", 1, 5, saver, "beside")
+    inside += kill_again_and_again(tmp_path / "e", 2, 5, saver)
+    assert inside > 20 / 4
 
 
 @pytest.mark.slow
 def test_a_hundred_kills_of_two_ranks(tmp_path: Path, saver: ModuleType) -> None:
-    kill_again_and_again(tmp_path / "c", 2, 100, saver)
+    assert kill_again_and_again(tmp_path / "c", 2, 100, saver) > 100 / 4
