@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ppernie import registry
 from ppernie.data.readers import Purpose, read_examples
 from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ppernie.data.streams import Stream
     from ppernie.parallel.network import Share
     from ppernie.parallel.ranks import Ranks
-    from ppernie.tasks.base import Item, Task
+    from ppernie.tasks.base import Batch, Item, Task
 
 logger = logging.getLogger("ppernie")
 
@@ -89,6 +91,9 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         name: _streams(config, task, part, f"Data.{name}")
         for name, part in (("train", config.Data.train), ("eval", config.Data.eval))
     }
+    for stream in streams["train"].values():
+        sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
+        _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
     return Parts(task, [], [], [], _describe(config, task), source, streams["train"], streams["eval"])
 
 
@@ -213,12 +218,15 @@ def _read(config: Config, source: sections.Source | None, purpose: Purpose) -> l
 def _check_ids(task: Task, items: Sequence[Item], arch: Any) -> None:
     """The network's tables must hold every id that the task can make."""
     _check_vocabulary(task, arch)
-    batch = task.collate([task.encode(item, (0, 0, 0)) for item in items])
+    _check_types(task.collate([task.encode(item, (0, 0, 0)) for item in items]), arch)
+
+
+def _check_types(batch: Batch, arch: Any) -> None:
     types = batch.get("token_type_ids")
     if types is not None and types.max() >= arch.type_vocab_size:
         raise UserError(
-            f"pairs need 2 segment types, but Arch.type_vocab_size is {arch.type_vocab_size}; "
-            "join the texts in one field or choose another variant"
+            f"pairs need {types.max() + 1} segment types, but Arch.type_vocab_size is {arch.type_vocab_size}; "
+            "join the texts in one field, set it, or choose another variant"
         )
 
 
