@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import paddle
 
 from ppernie.decoding.beam import beam_search
 from ppernie.decoding.options import Decoding
-from ppernie.decoding.sampling import allowed_scores, next_token
+from ppernie.decoding.sampling import allowed_scores, end_set, next_token
 
 
 class Reader(Protocol):
@@ -35,46 +35,72 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
 
 
-@paddle.no_grad()
 def generate(
-    network: Reader, prompts: Sequence[Sequence[int]], options: Decoding, *, end_id: int, max_new_tokens: int
+    network: Reader,
+    prompts: Sequence[Sequence[int]],
+    options: Decoding,
+    *,
+    end_id: int | Sequence[int],
+    max_new_tokens: int,
+    pad_id: int | None = None,
 ) -> list[list[int]]:
-    """Continues every prompt until ``end_id`` comes, which is left out, or ``max_new_tokens`` are there.
+    """Continues every prompt until an end comes, which is left out, or ``max_new_tokens`` are there.
 
-    A text depends on its prompt and, of ``sample``, on its row and the seed, not on the other prompts. Prompts, none of
-    them empty, need no padding: all are read as far as the shortest goes, and the longer ones go on with their own
-    tokens while the others take new ones.
+    A text depends on its prompt and, of ``sample``, on its row and the seed, not on the other prompts.
+
+    Args:
+        prompts: ids, none of them empty.
+        end_id: the token that ends a text, or several of them.
+        pad_id: what fills shorter prompts up, on the left, for a network that reads prompts whole. Without it, nothing
+            is filled: all are read as far as the shortest goes, and the longer ones go on with their own tokens while
+            the others take new ones.
     """
     if options.strategy == "beam":
         return [
             beam_search(network, prompt, options, end_id=end_id, max_new_tokens=max_new_tokens) for prompt in prompts
         ]
+    texts: list[list[int]] = [[] for _ in prompts]
+    for row, token in stream(network, prompts, options, end_id=end_id, max_new_tokens=max_new_tokens, pad_id=pad_id):
+        texts[row].append(token)
+    return texts
+
+
+@paddle.no_grad()
+def stream(
+    network: Reader,
+    prompts: Sequence[Sequence[int]],
+    options: Decoding,
+    *,
+    end_id: int | Sequence[int],
+    max_new_tokens: int,
+    pad_id: int | None = None,
+) -> Iterator[tuple[int, int]]:
+    """The tokens of ``generate`` as they come, each with the row that it belongs to; beams give none before the end."""
+    ends = end_set(end_id)
+    longest = max(map(len, prompts))
+    if pad_id is not None:
+        prompts = [[*[pad_id] * (longest - len(prompt)), *prompt] for prompt in prompts]
     rows = [_Row(n, prompt, np.random.default_rng((options.seed, n))) for n, prompt in enumerate(prompts)]
-    texts: list[list[int]] = [row.tokens for row in rows]
     position = min(map(len, prompts))
     ids = np.asarray([prompt[:position] for prompt in prompts], dtype=np.int64)
     state = network.start()
     while True:
         logits, state = network.step(paddle.to_tensor(ids), state)
-        last = [
-            _following(row, position, scores, options, end_id) for row, scores in zip(rows, logits.numpy(), strict=True)
-        ]
-        going = [n for n, row in enumerate(rows) if last[n] != end_id or position < len(row.prompt)]
+        last = []
+        for row, scores in zip(rows, logits.numpy(), strict=True):
+            if position < len(row.prompt):
+                last.append(row.prompt[position])
+                continue
+            last.append(next_token(allowed_scores(scores, row.tokens, options, sorted(ends)), options, row.rng))
+            if last[-1] not in ends:
+                row.tokens.append(last[-1])
+                yield row.number, last[-1]
+        going = [n for n, row in enumerate(rows) if last[n] not in ends or position < len(row.prompt)]
         going = [n for n in going if len(rows[n].tokens) < max_new_tokens]
         if not going:
-            return texts
+            return
         if len(going) < len(rows):
             state = network.select(state, paddle.to_tensor(going, dtype="int64"))
             rows = [rows[n] for n in going]
         ids = np.asarray([[last[n]] for n in going], dtype=np.int64)
         position += 1
-
-
-def _following(row: _Row, position: int, scores: np.ndarray, options: Decoding, end_id: int) -> int:
-    """The token at a position: the prompt's or, behind it, a new one, which is kept unless it is the end."""
-    if position < len(row.prompt):
-        return row.prompt[position]
-    token = next_token(allowed_scores(scores, row.tokens, options, end_id), options, row.rng)
-    if token != end_id:
-        row.tokens.append(token)
-    return token

@@ -7,11 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppernie.decoding.options import Decoding
+from ppernie.errors import UserError
 
 
-def allowed_scores(scores: np.ndarray, tokens: Sequence[int], options: Decoding, end_id: int) -> np.ndarray:
-    """The scores [vocab] as float64, -inf for tokens that may not follow ``tokens``, the new ones so far."""
+def allowed_scores(
+    scores: np.ndarray, tokens: Sequence[int], options: Decoding, end_id: int | Sequence[int]
+) -> np.ndarray:
+    """The scores [vocab] as float64, -inf for tokens that may not follow ``tokens``, the new ones so far.
+
+    Args:
+        end_id: what ends a text, one token or several.
+
+    Raises:
+        UserError: a banned token lies outside the vocabulary.
+    """
     scores = scores.astype(np.float64)
+    if options.banned_ids:
+        if max(options.banned_ids) >= len(scores):
+            raise UserError(
+                f"banned_ids: {max(options.banned_ids)} is no token of a vocabulary of {len(scores)}; leave it out"
+            )
+        scores[options.banned_ids] = -np.inf
     if options.no_repeat_ngram is not None:
         scores[repeating(tokens, options.no_repeat_ngram)] = -np.inf
     if len(tokens) < options.min_new_tokens:
@@ -29,14 +45,14 @@ def repeating(tokens: Sequence[int], size: int) -> list[int]:
 def top_k(scores: np.ndarray, count: int) -> np.ndarray:
     """-inf for all but the ``count`` highest scores; of equal ones the first stay."""
     kept = np.argsort(-scores, kind="stable")[:count]
-    return _only(scores, kept)
+    return only(scores, kept)
 
 
 def top_p(scores: np.ndarray, share: float) -> np.ndarray:
     """-inf for all but the fewest tokens whose probabilities sum to ``share`` (Holtzman et al. 2020, section 3.1)."""
     order = np.argsort(-scores, kind="stable")
     reached = np.cumsum(np.exp(log_softmax(scores))[order])
-    return _only(scores, order[: int(np.searchsorted(reached, share)) + 1])
+    return only(scores, order[: int(np.searchsorted(reached, share)) + 1])
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -57,7 +73,13 @@ def next_token(scores: np.ndarray, options: Decoding, rng: np.random.Generator) 
     return int(rng.choice(len(scores), p=np.exp(log_softmax(scores))))
 
 
-def _only(scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def only(scores: np.ndarray, kept: Sequence[int] | np.ndarray) -> np.ndarray:
+    """-inf for all but the scores of the tokens ``kept``."""
     rest = np.full_like(scores, -np.inf)
     rest[kept] = scores[kept]
     return rest
+
+
+def end_set(end_id: int | Sequence[int]) -> frozenset[int]:
+    """The tokens that end a text, given as one or several."""
+    return frozenset([end_id] if isinstance(end_id, int) else end_id)

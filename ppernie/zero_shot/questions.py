@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ppernie.data.readers.documents import read_json
-from ppernie.data.readers.files import resolve
+from ppernie.data.readers.rows import read_rows
 from ppernie.data.readers.values import index_of, label_of, texts_of
 from ppernie.errors import UserError
-from ppernie.zero_shot.prompts import Filled, PromptedTask, fill
+from ppernie.zero_shot.prompts import Blank, ChoiceTask
+from ppernie.zero_shot.rows import read_people_daily
+from ppernie.zero_shot.templates import Filled, fill
+from ppernie.zero_shot.words import words_of
 
 
 class Choice(NamedTuple):
@@ -33,7 +35,7 @@ class Question(NamedTuple):
     group: tuple[str, ...] | None
 
 
-def read_questions(task: PromptedTask, root: str | None, limit: int | None = None, seed: int = 0) -> list[Question]:
+def read_questions(task: ChoiceTask, root: str | None, limit: int | None = None, seed: int = 0) -> list[Question]:
     """The questions of a task, or ``limit`` of them from all over its files, which are often sorted by answer.
 
     Args:
@@ -43,14 +45,14 @@ def read_questions(task: PromptedTask, root: str | None, limit: int | None = Non
     Raises:
         UserError: a file is absent or empty, or a row does not fit the task; it names file and line.
     """
-    rows = [row for path in resolve(task.files, root) for row in read_json(path)]
-    numbers: Sequence[int] = range(len(rows))
-    if limit is not None:
-        numbers = sorted(np.random.default_rng(seed).permutation(len(rows))[:limit].tolist())
-    return [_question(task, rows[n][0], _columns(task, *rows[n]), np.random.default_rng((seed, n))) for n in numbers]
+    read = read_people_daily if task.layout == "people_daily" else read_json
+    return [
+        _question(task, where, _columns(task, where, values), np.random.default_rng((seed, number)))
+        for number, where, values in read_rows(task.files, root, limit, seed, read)
+    ]
 
 
-def _question(task: PromptedTask, where: str, values: dict[str, Any], rng: np.random.Generator) -> Question:
+def _question(task: ChoiceTask, where: str, values: dict[str, Any], rng: np.random.Generator) -> Question:
     if task.answer not in values:
         raise UserError(f"{where}: no column {task.answer!r}; the columns are: {', '.join(values)}")
     labels, right = _labels(task, where, values)
@@ -73,9 +75,18 @@ def _question(task: PromptedTask, where: str, values: dict[str, Any], rng: np.ra
     return Question(where, tuple(map(choice, labels)), right, group)
 
 
-def _labels(task: PromptedTask, where: str, values: dict[str, Any]) -> tuple[list[str], int]:
+def _labels(task: ChoiceTask, where: str, values: dict[str, Any]) -> tuple[list[str], int]:
     """What the choices are called, and the index of the right one."""
     answer = values[task.answer]
+    if task.words is not None:
+        mark = task.blank.mark if task.blank else ""
+        labels = [word for word in words_of(values.get(task.words), task.words, where) if word != mark]
+        if answer not in labels:
+            raise UserError(
+                f"{where}: {task.answer} is {answer!r}, which is no word of {task.words}; a passage that is to be cut "
+                "otherwise than by jieba is given as a list of words"
+            )
+        return labels, labels.index(answer)
     if task.choices is None:
         assert task.candidates is not None
         labels = texts_of(values.get(task.candidates), task.candidates, where)
@@ -89,17 +100,20 @@ def _labels(task: PromptedTask, where: str, values: dict[str, Any]) -> tuple[lis
     return [fill(words, values, where).text for words in task.choices.values()], known.index(label)
 
 
-def _columns(task: PromptedTask, where: str, values: dict[str, Any]) -> dict[str, Any]:
+def _columns(task: ChoiceTask, where: str, values: dict[str, Any]) -> dict[str, Any]:
     """The row with the two sides of its gap, where it has one."""
     if task.layout == "cluewsc":
         return values | _sides_of_pronoun(where, values)
-    if task.blank is None:
-        return values
-    text = values.get(task.blank.column)
-    if not isinstance(text, str) or text.count(task.blank.mark) != 1:
-        raise UserError(f"{where}: {task.blank.column} must be a text with {task.blank.mark!r} in it once")
-    before, _, after = text.partition(task.blank.mark)
-    return values | {"before": before, "after": after}
+    return values if task.blank is None else values | sides(task.blank, where, values)
+
+
+def sides(blank: Blank, where: str, values: dict[str, Any]) -> dict[str, str]:
+    """The columns ``before`` and ``after`` the gap of a row. Raises UserError where there is not one gap."""
+    text = values.get(blank.column)
+    if not isinstance(text, str) or text.count(blank.mark) != 1:
+        raise UserError(f"{where}: {blank.column} must be a text with {blank.mark!r} in it once")
+    before, _, after = text.partition(blank.mark)
+    return {"before": before, "after": after}
 
 
 def _sides_of_pronoun(where: str, values: dict[str, Any]) -> dict[str, str]:

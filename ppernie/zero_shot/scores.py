@@ -9,8 +9,8 @@ import numpy as np
 
 from ppernie.data.tokenizers import Tokenizer
 from ppernie.errors import UserError
-from ppernie.zero_shot.prompts import Filled
 from ppernie.zero_shot.questions import Choice, Question
+from ppernie.zero_shot.templates import Filled
 
 SCORES = ("P(x,y)", "P(y|x)", "P(x|y)", "P(y|x)/P(y)", "P(True|x,y)")
 
@@ -23,6 +23,11 @@ class Scorer(Protocol):
 
     def truths(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Log-probabilities that the second sentence of a pair follows the first, float64 [pairs]."""
+
+    def span(
+        self, prompt: Sequence[int], context: Sequence[int], *, beams: int, end_id: int, max_new_tokens: int
+    ) -> list[int]:
+        """The likeliest stretch of a context's tokens behind a prompt, at least one token and none the end's."""
 
 
 def score(questions: Sequence[Question], scorer: Scorer, tokenizer: Tokenizer) -> dict[str, list[np.ndarray]]:

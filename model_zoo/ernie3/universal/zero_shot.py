@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import paddle
 from paddle.nn import functional as F
 
-from model_zoo.ernie3.universal.modeling import ErnieUniversalForPretraining
+from model_zoo.ernie3.universal.modeling import ErnieUniversalForGeneration, ErnieUniversalForPretraining
+from ppernie.data.batches import batches_by_length
 from ppernie.data.collate import pad_rows
 from ppernie.data.tokenizers import Tokenizer
+from ppernie.decoding.beam import beam_search
+from ppernie.decoding.options import Decoding
+from ppernie.decoding.spans import SpansOf
 
 # Of a batch, padding included: scores of so many tokens over the vocabulary stand in memory at once.
 _TOKENS = 1024
@@ -26,6 +30,7 @@ class Scorer:
     def __init__(self, network: ErnieUniversalForPretraining, tokenizer: Tokenizer) -> None:
         self.network, self.tokenizer = network, tokenizer
         network.eval()
+        self._writer = _writer_of(network)
 
     @paddle.no_grad()
     def log_likelihoods(self, texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -34,7 +39,7 @@ class Scorer:
         Of a text longer than a segment the network sees the memory of the segments before.
         """
         found: list[np.ndarray] = [np.zeros(0)] * len(texts)
-        for numbers in _batches([len(text) for text in texts]):
+        for numbers in batches_by_length([len(text) for text in texts], _TOKENS):
             rows = [texts[n] for n in numbers]
             ids = pad_rows(rows, self.tokenizer.pad_id)
             counts = [len(row) - 1 for row in rows]
@@ -56,7 +61,7 @@ class Scorer:
         longest = self.network.config.max_position_embeddings
         encodings = [self.tokenizer.encode(first, second, max_length=longest) for first, second in pairs]
         found = np.zeros(len(pairs))
-        for numbers in _batches([len(encoding) for encoding in encodings]):
+        for numbers in batches_by_length([len(encoding) for encoding in encodings], _TOKENS):
             distances = self.network(
                 paddle.to_tensor(pad_rows([encodings[n].ids for n in numbers], self.tokenizer.pad_id)),
                 token_type_ids=paddle.to_tensor(pad_rows([encodings[n].type_ids for n in numbers], 0)),
@@ -66,11 +71,26 @@ class Scorer:
             found[numbers] = F.log_softmax(distances.astype("float64"), axis=-1)[:, _ADJACENT].numpy()
         return found
 
+    def span(
+        self, prompt: Sequence[int], context: Sequence[int], *, beams: int, end_id: int, max_new_tokens: int
+    ) -> list[int]:
+        """The likeliest stretch of a context's tokens behind a prompt, at least one token and none the end's."""
+        options = Decoding(strategy="beam", beams=beams, min_new_tokens=1)
+        return beam_search(
+            self._writer,
+            prompt,
+            options,
+            end_id=end_id,
+            max_new_tokens=max_new_tokens,
+            following=SpansOf(context, end_id),
+        )
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of rows of like length, in batches of at most ``_TOKENS``, or of one longer row."""
-    order = np.argsort(lengths, kind="stable")[::-1].tolist()
-    while order:
-        count = max(_TOKENS // max(lengths[order[0]], 1), 1)
-        yield order[:count]
-        order = order[count:]
+
+def _writer_of(network: ErnieUniversalForPretraining) -> ErnieUniversalForGeneration:
+    """The network's NLG module with its trunk, the same layers, to be read step by step."""
+    with paddle.LazyGuard():
+        writer = ErnieUniversalForGeneration(network.config)
+    for name, _ in list(writer.named_children()):
+        setattr(writer, name, getattr(network, name))
+    writer.eval()
+    return writer

@@ -13,30 +13,16 @@ import numpy as np
 import pytest
 import yaml
 
-from model_zoo.ernie3.universal.config import VARIANTS
 from ppernie import registry
 from ppernie.cli.main import main
 from ppernie.data.tokenizers import ErnieTokenizer
 from ppernie.errors import UserError
 from ppernie.zero_shot.answers import accuracy, answers, chance
-from ppernie.zero_shot.prompts import fill, read_prompts
+from ppernie.zero_shot.prompts import read_prompts
 from ppernie.zero_shot.questions import Question, read_questions
 from ppernie.zero_shot.scores import SCORES, score
-from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.folder import save_model
+from ppernie.zero_shot.templates import fill
 
-ARCH: dict[str, Any] = VARIANTS["tiny"] | {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "initializer_range": 0.3,
-    "max_position_embeddings": 16,
-    "memory_length": 8,
-    "branch_hidden_size": 16,
-    "branch_num_layers": 1,
-    "branch_intermediate_size": 32,
-}
 KINDS = {
     "files": "rows.json",
     "answer": "kind",
@@ -64,19 +50,6 @@ def questions_of(tmp_path: Path) -> Callable[..., list[Question]]:
     return read
 
 
-@pytest.fixture(scope="module")
-def network(tokenizer: ErnieTokenizer) -> Any:
-    import paddle
-
-    paddle.seed(0)
-    name = "ernie3/ErnieUniversalForPretraining"
-    config = registry.arch_config(name)(**ARCH | {"vocab_size": tokenizer.vocab_size})
-    network = registry.arch_class(name)(config)
-    network.reset_parameters()
-    network.eval()
-    return network
-
-
 def log_probability(network: Any, ids: list[int], position: int) -> float:
     """Of one token, from a pass over the tokens before it alone."""
     import paddle
@@ -95,7 +68,7 @@ def by_hand(network: Any, tokenizer: ErnieTokenizer, text: str, label: str) -> t
         return float(np.mean([log_probability(network, ids, p) for p in range(first, first + len(scored))]))
 
     given = mean(f"{text}。是", label, "。")
-    pair = tokenizer.encode(text, f"是{label}。", max_length=ARCH["max_position_embeddings"])
+    pair = tokenizer.encode(text, f"是{label}。", max_length=network.config.max_position_embeddings)
     distance = network(paddle.to_tensor([pair.ids]), paddle.to_tensor([pair.type_ids]))["distance"][0].numpy()
     return (
         mean("", f"{text}。是{label}。"),
@@ -210,7 +183,7 @@ def test_blanks_of_the_same_idioms_share_them_out(questions_of: Callable[..., li
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"choices": None}, "must name either choices or candidates"),
+        ({"choices": None}, "must name one of choices, candidates and words"),
         ({"negatives": 3}, r"negatives \(.*\): needs more than 3 choices"),
         ({"unique": True}, r"unique \(.*\): goes with candidates"),
         ({"prompt": "{text}"}, r"must hold \{label\} once"),
@@ -235,14 +208,6 @@ def test_wrong_prompt_files(questions_of: Callable[..., list[Question]], change:
 def test_wrong_rows(questions_of: Callable[..., list[Question]], row: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         questions_of(KINDS, [row])
-
-
-@pytest.fixture
-def folder(tmp_path: Path, network: Any, tokenizer: ErnieTokenizer) -> Path:
-    arch = {"name": "ernie3/ErnieUniversalForPretraining", **network.config.model_dump()}
-    weights = {name: parameter.numpy() for name, parameter in network.named_parameters()}
-    save_model(tmp_path / "model", weights, ModelDescription(arch=arch, task=None, max_length=16), tokenizer, {})
-    return tmp_path / "model"
 
 
 def test_one_command_prints_the_table_of_real_tasks(
