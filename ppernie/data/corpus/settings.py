@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ppernie.config.keys import known_keys
-from ppernie.config.loader import read_settings
-from ppernie.config.messages import plain_problems
-from ppernie.config.overrides import apply_overrides
-from ppernie.config.report import Report
-from ppernie.config.sections import Section, TokenizerSection
+from ppernie.config.sections import FewrelPercent, Section, TokenizerSection
+from ppernie.config.validation import load_as
 
 
 class Cleaning(Section):
@@ -78,6 +73,9 @@ class PairSource(Section):
         description="Objects with text, head, relation, tail; text with spo_list; or FewRel's instances by relation",
     )
     names: str | None = Field(default=None, description="Names of relations, as in graphs")
+    percent: FewrelPercent | None = Field(
+        default=None, description="Part of FewRel's pairs of entities, as in the Data of a run; null takes all"
+    )
 
 
 class CorpusConfig(Section):
@@ -98,22 +96,14 @@ class CorpusConfig(Section):
 
 def load_corpus_config(path: str | Path, overrides: Sequence[str] = ()) -> CorpusConfig:
     """Reads a config file with its bases and ``-o`` overrides. Raises UserError with every problem of it."""
-    settings = read_settings(path)
-    report = Report(settings, apply_overrides(settings, overrides))
-    report.known = known_keys(CorpusConfig)
-    try:
-        # JSON's strict rules fit YAML, as in the config of a run.
-        config = CorpusConfig.model_validate_json(json.dumps(settings.values), strict=True)
-    except ValidationError as error:
-        for key, problem in plain_problems(error, settings.values):
-            report.add(key, problem)
-        config = None
+    config, report = load_as(CorpusConfig, path, overrides)
     if config:
         names = [source.name for source in config.sources]
         if len(set(names)) < len(names):
             report.add(("sources",), "two sources have the same name; give each its own")
-        if (config.tokenizer is None or config.tokenizer.vocab_file is None) == (config.pretrained_model is None):
-            report.add(("tokenizer",), "give either tokenizer.vocab_file or pretrained_model")
+        section = config.tokenizer or TokenizerSection()
+        if [section.vocab_file, section.folder, config.pretrained_model].count(None) != 2:
+            report.add(("tokenizer",), "give one of tokenizer.vocab_file, tokenizer.folder and pretrained_model")
     report.raise_problems()
     assert config
     return config

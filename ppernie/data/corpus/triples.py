@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppernie.data.corpus.settings import GraphSource, PairSource
-from ppernie.data.readers.documents import read_jsonl
-from ppernie.data.readers.files import numbered_lines, read_document, resolve
+from ppernie.data.readers.documents import read_jsonl, read_names
+from ppernie.data.readers.fewrel import Percent, read_instances
+from ppernie.data.readers.files import numbered_lines, resolve
 from ppernie.errors import UserError
 
 Triple = tuple[str, str, str]
@@ -43,7 +43,8 @@ def read_graph(source: GraphSource, root: str | None) -> Iterator[Triple]:
 def read_pairs(source: PairSource, path: Path, root: str | None) -> Iterator[Pair]:
     """The pairs of one file. Raises UserError where it is broken."""
     names = _read_names(source.names, root)
-    for sentence, (head, relation, tail) in _PAIRS[source.format](path):
+    pairs = _fewrel(path, source.percent) if source.format == "fewrel" else _PAIRS[source.format](path)
+    for sentence, (head, relation, tail) in pairs:
         yield Pair(sentence, (head, relation if names is None else names.get(relation, relation), tail))
 
 
@@ -59,17 +60,9 @@ def _read_names(file: str | None, root: str | None, column: int = 2) -> dict[str
     if file is None:
         return None
     [path] = resolve(file, root)
-    if path.suffix != ".json":
-        return {cells[0]: cells[column - 1] for _, cells in _rows(path, column)}
-    try:
-        values = json.loads(read_document(path))
-        return {identifier: _label(value) for identifier, value in values.items()}
-    except (ValueError, AttributeError, LookupError, TypeError) as error:
-        raise UserError(f"{path}: no JSON object from identifiers to names ({error}); correct names") from None
-
-
-def _label(value: Any) -> str:
-    return str(value["label"] if isinstance(value, dict) else value[0] if isinstance(value, list) else value)
+    if path.suffix == ".json":
+        return read_names(path)
+    return {cells[0]: cells[column - 1] for _, cells in _rows(path, column)}
 
 
 def _rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
@@ -148,13 +141,9 @@ def _spo(path: Path) -> Iterator[Pair]:
             raise UserError(f"{where}: text and spo_list with predicate, subject, object expected ({error})") from None
 
 
-def _fewrel(path: Path) -> Iterator[Pair]:
-    try:
-        for relation, instances in json.loads(read_document(path)).items():
-            for row in instances:
-                yield Pair(" ".join(row["tokens"]), (row["h"][0], relation, row["t"][0]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not FewRel's instances by relation ({error}); correct format or files") from None
+def _fewrel(path: Path, percent: Percent | None) -> Iterator[Pair]:
+    for instance in read_instances(path, percent):
+        yield Pair(" ".join(instance.tokens), (instance.head.name, instance.relation, instance.tail.name))
 
 
 _GRAPHS: dict[str, Callable[[Path], Iterator[Triple]]] = {
@@ -163,4 +152,4 @@ _GRAPHS: dict[str, Callable[[Path], Iterator[Triple]]] = {
     "wordnet": _wordnet,
     "openke": _openke,
 }
-_PAIRS: dict[str, Callable[[Path], Iterator[Pair]]] = {"jsonl": _pair_objects, "spo": _spo, "fewrel": _fewrel}
+_PAIRS: dict[str, Callable[[Path], Iterator[Pair]]] = {"jsonl": _pair_objects, "spo": _spo}

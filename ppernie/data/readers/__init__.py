@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ppernie.data import named
-from ppernie.data.readers import conll, documents, tables
+from ppernie.data.readers import conll, documents, fewrel, tables
 from ppernie.data.readers.examples import CANONICAL, Purpose
 from ppernie.data.readers.fields import FieldMap
 from ppernie.data.readers.files import Row, resolve
@@ -40,6 +40,8 @@ class SourceLike(Protocol):
     def split(self) -> str | None: ...
     @property
     def format(self) -> str | None: ...
+    @property
+    def percent(self) -> tuple[int, int] | None: ...
     @property
     def columns(self) -> list[str] | None: ...
     @property
@@ -115,6 +117,8 @@ def _file_rows(path: Path, source: SourceLike) -> Iterator[Row]:
     if kind == "csv":
         return tables.read_csv(path, source.columns, source.header)
     _refuse_table_settings(source, f"{path}: format {kind}")
+    if kind == "fewrel":
+        return fewrel.read_fewrel(path, source.percent)
     return READERS[kind](path)
 
 

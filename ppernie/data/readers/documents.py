@@ -1,4 +1,4 @@
-"""JSON lines, JSON documents, the nested SQuAD layout, and CLUE's Winograd schema rows."""
+"""JSON lines, JSON documents, the nested SQuAD layout, names by identifier, and CLUE's Winograd schema rows."""
 
 import json
 from collections.abc import Iterator
@@ -45,6 +45,14 @@ def read_squad(path: Path) -> Iterator[Row]:
     return _squad_rows(path, _parse(path))
 
 
+def read_names(path: Path) -> dict[str, str]:
+    """Names by identifier: of an object whose values are names, lists that begin with one, or objects with label."""
+    try:
+        return {identifier: _label(value) for identifier, value in _parse(path).items()}
+    except (AttributeError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: no JSON object from identifiers to names ({error}); correct names") from None
+
+
 def mark_mentions(row: Row) -> Row:
     """Write a Winograd schema's two spans into its text: `_candidate_` and `[pronoun]`."""
     where, values = row
@@ -64,6 +72,10 @@ def mark_mentions(row: Row) -> Row:
     for start, words, opening, closing in (second, first):
         text = f"{text[:start]}{opening}{words}{closing}{text[start + len(words) :]}"
     return where, {**values, "text": text}
+
+
+def _label(value: Any) -> str:
+    return str(value["label"] if isinstance(value, dict) else value[0] if isinstance(value, list) else value)
 
 
 def _is_json_lines(path: Path) -> bool:
