@@ -7,7 +7,7 @@ from typing import Any
 
 from model_zoo.ernie3.config import ErnieConfig
 from ppernie.zoo import encoder_configs, encoder_layouts
-from ppernie.zoo.layout import Kind
+from ppernie.zoo.layout import Kind, Layout
 
 LAYOUTS = {
     "ppernie": encoder_layouts.ours("Ernie"),
@@ -19,6 +19,11 @@ LAYOUTS = {
 MODEL_TYPES = {"paddlenlp": "ernie", "huggingface": "ernie"}
 
 _PADDLENLP_EPSILON = 1e-12
+
+
+def layout(library: str, config: ErnieConfig) -> Layout:
+    """How a library writes networks of this configuration."""
+    return LAYOUTS[library]
 
 
 def recognizes(library: str, values: Mapping[str, Any]) -> bool:

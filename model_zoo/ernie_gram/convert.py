@@ -42,6 +42,11 @@ _PADDLENLP_EPSILON = 1e-5
 _PADDLENLP_KINDS = ("Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 
 
+def layout(library: str, config: ErnieGramConfig) -> Layout:
+    """How a library writes networks of this configuration."""
+    return LAYOUTS[library]
+
+
 def recognizes(library: str, values: Mapping[str, Any]) -> bool:
     """Whether a library's configuration file is one of ERNIE-Gram; in Hugging Face's it cannot be told from ERNIE."""
     if library in ("repository", "static"):

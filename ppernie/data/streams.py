@@ -1,7 +1,7 @@
 """Batches of streams of samples, for runs that are counted in steps.
 
-A batch is a pure function of the seed, the stream and the rows before it, so a run goes on at the exact sample, on any
-number of ranks.
+A batch is a pure function of the seed, the stream, and the shapes of the batches around it, so a run goes on at the
+exact sample, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from ppernie.data.batches import Batches, counted
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Features, Task
 
+# Batches that are sorted together by size: enough to save padding, few enough to keep the order random.
+_POOL = 50
+
 
 class Stream(ABC):
     """Samples of one kind; a batch holds samples of one stream."""
@@ -30,26 +33,33 @@ class Stream(ABC):
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         """A sample of at most ``length`` tokens; what is random about it comes from ``rng``."""
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        """About how long samples of at most ``length`` tokens are, int [n]; those of like size share a batch.
+
+        By default all are alike.
+        """
+        return np.full(len(indices), length)
+
     @abstractmethod
     def collate(self, features: Sequence[Features], length: int) -> Batch:
         """Samples as arrays, named as the network's inputs are, and labels."""
 
 
 class Shape(NamedTuple):
-    """Of the batches of a step: samples over all ranks, and tokens of the longest."""
+    """Of a step: samples of a batch over all ranks, tokens of the longest, and rounds, each of a batch a stream."""
 
     rows: int
     length: int
+    rounds: int
 
 
 class StreamBatches(Batches):
-    """``accumulate_steps`` rounds a step, each of one batch of every stream.
+    """Some rounds a step, each of one batch of every stream.
 
     Args:
         task: counts what is labelled.
         streams: by name.
-        shapes: of the batches of each step; their number is the run's length.
-        accumulate_steps: rounds in a step.
+        shapes: of each step; their number is the run's length.
         seed: of order and samples.
         workers: processes that make batches ahead; 0 makes them in this one.
         rank, world: which part of every batch is this rank's.
@@ -60,7 +70,6 @@ class StreamBatches(Batches):
         task: Task,
         streams: Mapping[str, Stream],
         shapes: Sequence[Shape],
-        accumulate_steps: int,
         seed: int,
         workers: int,
         rank: int = 0,
@@ -68,20 +77,56 @@ class StreamBatches(Batches):
     ) -> None:
         super().__init__(task, workers, max(shape.rows for shape in shapes))
         self._streams, self.streams = list(streams.values()), len(streams)
-        self.shapes, self.rounds, self.seed = shapes, accumulate_steps, seed
+        self.shapes, self.seed = shapes, seed
         self.rank, self.world = rank, world
-        self._before = np.cumsum([0] + [shape.rows * accumulate_steps for shape in shapes])
+        # Rows are a stream's samples, numbered through all passes; these are where its batches would end in that order.
+        rounds = [shape.rounds for shape in shapes]
+        self._borders = np.cumsum([0, *np.repeat([shape.rows for shape in shapes], rounds)])
+        # Rounds up to the end of each step.
+        self._ends = np.cumsum(rounds)
+        self._plans: list[dict[int, np.ndarray]] = [{} for _ in streams]
 
     def __len__(self) -> int:
-        return len(self.shapes) * self.rounds * self.streams
+        return int(self._ends[-1]) * self.streams
+
+    def ends(self, accumulate_steps: int) -> np.ndarray:
+        return self._ends * self.streams
 
     def make(self, number: int, epoch: int) -> Batch:
         turn, stream = divmod(number, self.streams)
-        step, turn = divmod(turn, self.rounds)
-        rows, length = self.shapes[step]
-        first = int(self._before[step]) + turn * rows
-        own = np.array_split(np.arange(first, first + rows), self.world)[self.rank]
-        return self._made(stream, own if len(own) else np.asarray([first]), length, len(own))
+        rows = self._rows(stream, turn)
+        own = np.array_split(rows, self.world)[self.rank]
+        return self._made(stream, own if len(own) else rows[:1], self._length(turn), len(own))
+
+    def _length(self, turn: int) -> int:
+        return self.shapes[int(np.searchsorted(self._ends, turn, "right"))].length
+
+    def _rows(self, stream: int, turn: int) -> np.ndarray:
+        """The numbers of the samples of a stream's batch."""
+        if turn not in self._plans[stream]:
+            self._plans[stream] = self._plan(stream, turn)
+        return self._plans[stream][turn]
+
+    def _plan(self, stream: int, turn: int) -> dict[int, np.ndarray]:
+        """The rows of a batch and of the others of its pool.
+
+        A pool is up to 50 batches, one after the other, within one pass over the samples. Its rows are sorted by size;
+        the batches take theirs from them in random order. A batch across the end of a pass is a pool by itself, so
+        that every sample comes once before one comes again.
+        """
+        samples, start = len(self._streams[stream]), turn // _POOL * _POOL
+        borders = self._borders[start : start + _POOL + 1]
+        passes = np.stack([borders[:-1], borders[1:] - 1]) // samples
+        pool = np.flatnonzero((passes == passes[:, [turn - start]]).all(0))
+        rows = np.arange(borders[pool[0]], borders[pool[-1] + 1])
+        if len(pool) == 1:
+            return {turn: rows}
+        indices = _order(samples, self.seed, stream, int(rows[0]) // samples)[rows % samples]
+        sizes = self._streams[stream].sizes(indices, self._length(start + int(pool[-1])))
+        # The last number keeps this apart from what the samples draw.
+        order = np.random.default_rng((self.seed, stream, int(rows[0]), 1)).permutation(pool)
+        parts = np.split(rows[np.argsort(sizes, kind="stable")], np.cumsum(np.diff(borders)[order])[:-1])
+        return dict(zip((start + order).tolist(), parts, strict=True))
 
     def _made(self, number: int, rows: np.ndarray, length: int, count: int) -> Batch:
         stream = self._streams[number]

@@ -141,8 +141,9 @@ def test_from_texts_to_a_network_through_a_kill(world: Path, run: Callable[..., 
     assert [record["step"] for record in trained] == list(range(1, STEPS + 1))
     for name in OBJECTIVES:
         losses = [record[name] for record in trained]
-        # Two sentences say little to a network this small; of chance, ln 3, a few steps bring it no lower.
-        bound = 1.2 if name == "distance" else 0.96 * np.mean(losses[:5])
+        # Two sentences say little to a network this small; of chance, ln 3, a few steps bring it no lower. That of the
+        # 9 orders is 2.2.
+        bound = {"distance": 1.2, "reordering": 2.1}.get(name, 0.96 * np.mean(losses[:5]))
         assert np.mean(losses[-10:]) < bound, (name, losses)
     for record in trained:
         assert record["loss"] == pytest.approx(sum(record[name] for name in OBJECTIVES), rel=1e-5)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ppernie.architectures import EncoderConfig
+from ppernie.architectures import EncoderConfig, check_multiple
 
 
 class UniversalConfig(EncoderConfig):
@@ -28,11 +28,7 @@ class UniversalConfig(EncoderConfig):
 
     @model_validator(mode="after")
     def _universal_sizes_agree(self) -> UniversalConfig:
-        if self.branch_hidden_size % self.branch_num_heads:
-            raise ValueError(
-                f"branch_hidden_size {self.branch_hidden_size} is not a multiple of "
-                f"branch_num_heads {self.branch_num_heads}"
-            )
+        check_multiple(self, "branch_hidden_size", "branch_num_heads")
         for name in ("hidden_size", "branch_hidden_size"):
             if getattr(self, name) % 2:
                 raise ValueError(f"{name} {getattr(self, name)} is odd; a relative position is sines and cosines")

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from model_zoo.ernie3.universal.streams import Distance, Documents, KnowledgeMasking, KnowledgeText, Reordering
-from model_zoo.ernie3.universal.streams.reordering import order_classes
 from ppernie.data.streams import Stream
-from ppernie.errors import UserError
 from ppernie.tasks.base import Batch, TaskOptions
 from ppernie.tasks.pretraining import PretrainingTask
 
 if TYPE_CHECKING:
     import paddle
 
+    from model_zoo.ernie3.universal.config import UniversalConfig
     from ppernie.data.corpus import Corpus
     from ppernie.data.tokenizers import Tokenizer
 
@@ -49,9 +48,6 @@ class Factors(TaskOptions):
 class Options(TaskOptions):
     factors: Factors = Field(default=Factors(), description="factors of the objectives")
     mask_rate: float = Field(default=0.15, gt=0, lt=1, description="share of a text's tokens that are hidden")
-    max_reordered: int = Field(
-        default=3, ge=1, le=8, description="most pieces that reordering permutes; as in Arch.max_reordered"
-    )
     segments: int = Field(default=4, ge=1, description="segments of a document in a row, of Data.max_length tokens")
 
 
@@ -70,11 +66,11 @@ class UniversalPretraining(PretrainingTask):
     def id_names(self) -> tuple[str, ...]:
         return ("input_ids", "document_ids")
 
-    def streams(self, corpus: Corpus) -> dict[str, Stream]:
+    def streams(self, corpus: Corpus, arch: UniversalConfig) -> dict[str, Stream]:
         options, common = self.options, (corpus, self.tokenizer, self.max_length)
         make = {
             "knowledge_masking": lambda: KnowledgeMasking(*common, options.mask_rate),
-            "reordering": lambda: Reordering(*common, options.max_reordered),
+            "reordering": lambda: Reordering(*common, arch.max_reordered),
             "distance": lambda: Distance(*common),
             "knowledge_text": lambda: KnowledgeText(*common, options.mask_rate),
             "document": lambda: Documents(*common, options.segments),
@@ -89,8 +85,6 @@ class UniversalPretraining(PretrainingTask):
         sums = {}
         for name in self.objectives.keys() & batch.keys():
             scores, labels = outputs[_OUTPUTS[name]], batch[name]
-            if name == "reordering":
-                self._check_orders(scores.shape[1])
             if _OUTPUTS[name] in _OVER_VOCABULARY:
                 sums[name] = self.cross_entropy(scores, labels)
             else:
@@ -105,11 +99,3 @@ class UniversalPretraining(PretrainingTask):
 
     def weights(self, batch: Batch) -> dict[str, float]:
         return {name: float(len(batch[name])) for name in self.objectives if name in batch}
-
-    def _check_orders(self, classes: int) -> None:
-        if classes != order_classes(self.options.max_reordered):
-            raise UserError(
-                f"Task.max_reordered is {self.options.max_reordered}, whose orders are "
-                f"{order_classes(self.options.max_reordered)} classes, and the network has {classes}; "
-                "set Arch.max_reordered to the same"
-            )

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ppernie.architectures import check_multiple
+
 Prediction = Literal["contiguous", "explicit", "comprehensive"]
 
 
@@ -21,10 +23,7 @@ class GeneratorConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> GeneratorConfig:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
+        check_multiple(self, "hidden_size", "num_attention_heads")
         return self
 
 

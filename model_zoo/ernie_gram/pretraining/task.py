@@ -65,6 +65,10 @@ class NgramStream(Stream):
             features["draws"] = rng.random(len(chosen), dtype=np.float32)
         return features
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        windows, _ = self._draws.find_all(indices)
+        return np.minimum(self._corpus.sizes(self._windows[windows]), length - 2)
+
     def collate(self, features: Sequence[Features], length: int) -> Batch:
         return collate(features, self._tokenizer)
 
@@ -108,7 +112,7 @@ class NgramMasking(PretrainingTask):
             "num_ngrams": tuple(map(len, self._lexicon.ngrams)),
         }
 
-    def streams(self, corpus: Corpus) -> dict[str, Stream]:
+    def streams(self, corpus: Corpus, arch: Any) -> dict[str, Stream]:
         return {"ngrams": NgramStream(corpus, self.tokenizer, self._lexicon, self.options, self.max_length)}
 
     def losses(

@@ -71,6 +71,11 @@ class Facts:
         start, stop = arrays["fact_sentences"][number : number + 2]
         return Fact(head, relation, tail, arrays["fact_tokens"][start:stop], arrays["fact_words"][start:stop])
 
+    def sizes(self, numbers: np.ndarray) -> np.ndarray:
+        """Tokens of each of int [n] facts, of its names and its sentence together."""
+        names, sentences = self._arrays["fact_name_offsets"], self._arrays["fact_sentences"]
+        return names[3 * numbers + 3] - names[3 * numbers] + sentences[numbers + 1] - sentences[numbers]
+
 
 class Corpus:
     """A folder that ``ppernie preprocess`` wrote.
@@ -122,6 +127,10 @@ class Corpus:
             first, last = end[end < last], last[end < last]
         windows = np.concatenate(found)
         return windows[np.argsort(windows[:, 0])]
+
+    def sizes(self, windows: np.ndarray) -> np.ndarray:
+        """Tokens of each of int [n, 2] ranges of sentences."""
+        return np.diff(self.sentences[windows])[:, 0]
 
     def draws(self, sentences: np.ndarray, samples: np.ndarray | int = 1) -> Draws:
         """Samples drawn as the sources' weights say.

@@ -37,5 +37,10 @@ class Draws:
 
     def find(self, number: int) -> tuple[int, int]:
         """The text that a sample is of, and which of that text's it is."""
-        text = int(np.searchsorted(self._ends, number, side="right"))
-        return text, number - (int(self._ends[text - 1]) if text else 0)
+        texts, samples = self.find_all(np.asarray([number]))
+        return int(texts[0]), int(samples[0])
+
+    def find_all(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``find`` of each of int [n] samples, as two arrays like it."""
+        texts = np.searchsorted(self._ends, numbers, side="right")
+        return texts, numbers - np.where(texts > 0, self._ends[texts - 1], 0)

@@ -50,6 +50,13 @@ class Documents(Stream):
         text = self._text(first, stop, begin, end + 1)
         return {"document_ids": text[:-1], "labels": text[1:]}
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        documents, runs = self._draws.find_all(indices)
+        borders = self._corpus.documents
+        predicted = self._corpus.sizes(np.stack([borders[documents], borders[documents + 1]], 1)) + 1
+        begins = runs % -(-predicted // self._longest) * self._longest
+        return np.minimum(predicted - begins, length * self._segments)
+
     def collate(self, features: Sequence[Features], length: int) -> Batch:
         """Rows are padded to the longest; the last segment may be shorter than ``segment_length``."""
         ids = pad_rows([f["document_ids"] for f in features], self._tokenizer.pad_id)

@@ -38,6 +38,9 @@ class KnowledgeText(TextStream):
     def __len__(self) -> int:
         return len(self._facts)
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        return np.minimum(self._facts.sizes(indices), self.room(length))
+
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         fact, room = self._facts[index], self.room(length)
         head, relation, tail = (

@@ -85,6 +85,10 @@ class WindowStream(TextStream):
         start = int(borders[0] + rng.integers(max(borders[-1] - borders[0] - room, 0) + 1))
         return self.made(slice(start, min(start + room, int(borders[-1]))), borders, rng)
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        windows, _ = self._draws.find_all(indices)
+        return np.minimum(self.corpus.sizes(self._windows[windows]), self.room(length))
+
     @abstractmethod
     def made(self, part: slice, borders: np.ndarray, rng: np.random.Generator) -> Features:
         """The sample of a part of the corpus's tokens, around which sentences begin and end at ``borders``."""

@@ -33,8 +33,7 @@ def test_a_step_holds_what_the_config_says(
     steps = shapes(train, config.Data.max_length, train.max_steps, data_world)
     assert steps[-1].length == config.Data.max_length == config.Arch.model.max_position_embeddings
     texts = sum(factor > 0 for name, factor in options.factors if name != "document")
-    assert steps[-1].rows * train.accumulate_steps * (texts + options.segments) == inputs
+    assert steps[-1].rows * steps[-1].rounds * (texts + options.segments) == inputs
     assert steps[0].length < steps[-1].length
-    assert options.max_reordered == config.Arch.model.max_reordered
     # Length, batch, dropout and learning rate grow together.
     assert train.progressive is not None and train.progressive.steps == config.Optimizer.schedule.warmup

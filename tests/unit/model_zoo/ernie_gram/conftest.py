@@ -34,6 +34,9 @@ class MemoryCorpus:
         """Each document as one window."""
         return np.stack([self.documents[:-1], self.documents[1:]], axis=1)
 
+    def sizes(self, windows: np.ndarray) -> np.ndarray:
+        return np.diff(self.sentences[windows])[:, 0]
+
     def draws(self, sentences: np.ndarray) -> Draws:
         """Each text once a pass."""
         return Draws(np.zeros(len(sentences), np.int64), (1.0,))

@@ -67,7 +67,7 @@ def test_objectives_and_what_they_count(
 ) -> None:
     task = make_task(**options)
     assert task.objectives == factors
-    (stream,) = task.streams(corpus).values()
+    (stream,) = task.streams(corpus, None).values()
     samples = [stream.sample(i, 64, np.random.default_rng(i)) for i in range(6)]
     batch = stream.collate(samples, 64)
     weights = task.weights(batch)
@@ -84,7 +84,7 @@ def test_a_batch_goes_through_the_network(options: dict[str, Any], make_task: An
     network = registry.arch_class("ernie_gram/ErnieGramForPretraining")
     assert registry.arch_tasks("ernie_gram/ErnieGramForPretraining") == (NAME,)
     model = network(gram.config(), **task.head())
-    (stream,) = task.streams(corpus).values()
+    (stream,) = task.streams(corpus, None).values()
     arrays = stream.collate([stream.sample(i, 40, np.random.default_rng(i)) for i in range(4)], 40)
     batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
     inputs = {name: batch[name] for name in (*task.input_names, "masked_positions") if name in batch}
@@ -95,7 +95,7 @@ def test_a_batch_goes_through_the_network(options: dict[str, Any], make_task: An
 
 
 def test_samples_are_parts_of_their_windows(make_task: Any, corpus: Any) -> None:
-    (stream,) = make_task().streams(corpus).values()
+    (stream,) = make_task().streams(corpus, None).values()
     assert len(stream) == 20
     starts = set()
     for index in range(20):
@@ -108,6 +108,7 @@ def test_samples_are_parts_of_their_windows(make_task: Any, corpus: Any) -> None
                 assert all(np.array_equal(sample[name], again[name]) for name in sample)
                 size = int(sample["position_ids"][-1]) - 1
                 assert size == min(length - 2, len(text))
+                assert stream.sizes(np.asarray([index]), length).tolist() == [size]
                 read = dict(zip(sample["query_position_ids"].tolist(), sample["tokens"].tolist(), strict=True))
                 ids = zip(sample["position_ids"].tolist(), sample["input_ids"].tolist(), strict=True)
                 read = {place: token for place, token in ids if 0 < place <= size} | read
@@ -120,7 +121,7 @@ def test_samples_are_parts_of_their_windows(make_task: Any, corpus: Any) -> None
 
 def test_units_keep_to_their_sentences(make_task: Any, make_corpus: Any, make_lexicon: Any) -> None:
     """ "ab" across a border is two units, inside a sentence one."""
-    (stream,) = make_task(mask_rate=0.99).streams(make_corpus([[[10, 5], [6, 5, 6]]])).values()
+    (stream,) = make_task(mask_rate=0.99).streams(make_corpus([[[10, 5], [6, 5, 6]]]), None).values()
     sample = stream.sample(0, 64, np.random.default_rng(0))
     assert sample["position_ids"].tolist() == [0, 1, 2, 3, 4, 6]
 
@@ -148,7 +149,7 @@ def test_training_lowers_every_loss(make_task: Any, corpus: Any, gram: SimpleNam
     task = make_task(generator=GENERATOR)
     model = gram.build("comprehensive", True, 33, num_ngrams=(1, 1))
     optimizer = paddle.optimizer.AdamW(5e-3, parameters=model.parameters())
-    (stream,) = task.streams(corpus).values()
+    (stream,) = task.streams(corpus, None).values()
     means = []
     for step in range(60):
         samples = [stream.sample(i, 40, np.random.default_rng((step, i))) for i in range(20)]
