@@ -35,10 +35,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tokenizer(config: CorpusConfig) -> Tokenizer:
-    from ppernie.data.tokenizers import ErnieTokenizer
+    from ppernie.data.tokenizers.settings import tokenizer_of
     from ppernie.zoo.tokenizer import load_tokenizer
 
     if config.pretrained_model is not None:
         return load_tokenizer(config.pretrained_model)
-    assert config.tokenizer is not None and config.tokenizer.vocab_file is not None
-    return ErnieTokenizer.from_vocab(config.tokenizer.vocab_file, lowercase=config.tokenizer.lowercase)
+    tokenizer = tokenizer_of(config.tokenizer) if config.tokenizer is not None else None
+    assert tokenizer is not None
+    return tokenizer

@@ -8,7 +8,8 @@ from typing import Any
 from ppernie.data.tokenizers import ErnieTinyTokenizer, Tokenizer, open_tokenizer
 from ppernie.data.tokenizers.ernie_tiny import MAX_MODEL_BYTES, MODEL_FILE, WORDS_FILE
 from ppernie.data.tokenizers.files import VOCAB_FILE, read_bytes, read_vocab
-from ppernie.data.tokenizers.foreign import PICKLED_WORDS_FILE, RUST_FILE
+from ppernie.data.tokenizers.foreign import PICKLED_WORDS_FILE
+from ppernie.data.tokenizers.kinds import VOCABULARIES
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
@@ -23,8 +24,8 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder holds a vocabulary; newer versions of Hugging Face write ``tokenizer.json`` alone."""
-    return (folder / VOCAB_FILE).exists() or (folder / RUST_FILE).exists()
+    """Whether a folder holds a vocabulary."""
+    return any((folder / name).exists() for name in VOCABULARIES)
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

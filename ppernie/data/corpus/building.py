@@ -59,7 +59,8 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
     with writing(unfinished):
         unfinished.mkdir(parents=True, exist_ok=True)
     with closing(take_lock(unfinished / ".lock", "another process ({owner}) is building this corpus; wait for it")):
-        parts = _plan(config, fingerprint(tokenizer), unfinished)
+        made_by = fingerprint(tokenizer)
+        parts = _plan(config, made_by, unfinished)
         encoder = SentenceEncoder(tokenizer)
         lexicon = Path(config.root or "", config.lexicon) if config.lexicon else None
         triples = (triple for source in config.graphs for triple in read_graph(source, config.root))
@@ -68,7 +69,7 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
             config, open_segmenter(config.segmenter, lexicon), encoder, graph, token_type(tokenizer.vocab_size)
         )
         size = _make_parts(parts, workers)
-        statistics = _finish(config, tokenizer, parts, output)
+        statistics = _finish(config, tokenizer, made_by, parts, output)
         shutil.rmtree(unfinished)
     seconds = time.monotonic() - began
     return {**statistics, "seconds": seconds, "megabytes a second": size / 1e6 / seconds}
@@ -136,7 +137,7 @@ def _make(job: tuple[Part | PairPart, Path]) -> Counter[str]:
 
 
 def _finish(
-    config: CorpusConfig, tokenizer: Tokenizer, parts: list[tuple[Part | PairPart, Path]], output: Path
+    config: CorpusConfig, tokenizer: Tokenizer, made_by: str, parts: list[tuple[Part | PairPart, Path]], output: Path
 ) -> dict[str, float]:
     with new_folder(output) as temporary:
         sizes, counts = merge(parts, temporary, tokenizer.vocab_size)
@@ -149,7 +150,7 @@ def _finish(
             raise UserError(f"{output}: no sentence names head and tail of a triple; choose graphs about these texts")
         _tell_doubts(counts)
         index = Index(
-            tokenizer=fingerprint(tokenizer),
+            tokenizer=made_by,
             vocab_size=tokenizer.vocab_size,
             sources=[source.name for source in config.sources],
             weights=[source.weight for source in config.sources],

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ppernie.data.corpus.text import code_points
-from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.data.tokenizers import ErnieTokenizer, GlmTokenizer, Tokenizer
 from ppernie.data.tokenizers.files import SPECIAL_TOKENS
 
 _BMP = 0x10000
@@ -31,7 +31,8 @@ class SentenceEncoder:
 
     For ERNIE's tokenizer most of a Chinese text is characters that stand alone, whose ids do not depend on their
     neighbours: they are looked up in a table, and only what is between them goes through the tokenizer. For other
-    tokenizers whole sentences do. A special token that is written out in a text, such as "[MASK]", is text.
+    tokenizers whole sentences do, for GLM's as they follow on each other in a document. A special token that is
+    written out in a text, such as "[MASK]", is text.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -60,6 +61,8 @@ class SentenceEncoder:
         Returns:
             int64 ids [n], and int64 places [n]: the character, counted over all sentences, that each begins with.
         """
+        if isinstance(self._tokenizer, GlmTokenizer):
+            return _follow(self._tokenizer, sentences)
         text = "\n".join(sentences)
         codes = code_points(text)
         kinds = self._kinds[np.minimum(codes, _BMP - 1)]
@@ -96,3 +99,11 @@ class SentenceEncoder:
                 self._kept.clear()
             self._kept[text] = pieces
         return pieces
+
+
+def _follow(tokenizer: GlmTokenizer, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.cumsum([0, *map(len, sentences)]).tolist()
+    cuts = tokenizer.encode_sentences(sentences)
+    ids = [index for cut, _ in cuts for index in cut]
+    places = [start + first for start, (_, offsets) in zip(starts, cuts, strict=False) for first, _ in offsets]
+    return np.array(ids, np.int64), np.array(places, np.int64)

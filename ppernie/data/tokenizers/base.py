@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -45,14 +45,16 @@ class Tokenizer(ABC):
     Args:
         tokens: the vocabulary in the order of ids. Of a token that occurs twice the last id is produced.
         lowercase: whether the text is lower-cased.
+        special: special tokens by role: `unk_token`, `sep_token`, `pad_token`, `cls_token`, `mask_token`, and others.
     """
 
-    def __init__(self, tokens: Sequence[str], *, lowercase: bool) -> None:
+    def __init__(self, tokens: Sequence[str], *, lowercase: bool, special: Mapping[str, str] = SPECIAL_TOKENS) -> None:
         self.lowercase = lowercase
+        self.special_tokens = frozenset(special.values())
         self.tokens = tuple(tokens)
         self.vocab = {token: index for index, token in enumerate(tokens)}
-        self.unk_id, self.sep_id, self.pad_id, self.cls_id, self.mask_id = map(
-            self.vocab.__getitem__, SPECIAL_TOKENS.values()
+        self.unk_id, self.sep_id, self.pad_id, self.cls_id, self.mask_id = (
+            self.vocab[special[f"{role}_token"]] for role in ("unk", "sep", "pad", "cls", "mask")
         )
 
     @abstractmethod
@@ -74,9 +76,9 @@ class Tokenizer(ABC):
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of the ids, with spaces where the tokenizer cuts words."""
-        special = set(SPECIAL_TOKENS.values()) if skip_special_tokens else set()
+        skipped = self.special_tokens if skip_special_tokens else frozenset()
         tokens = (self.tokens[index] for index in ids)
-        return self._join_tokens([token for token in tokens if token not in special])
+        return self._join_tokens([token for token in tokens if token not in skipped])
 
     @abstractmethod
     def _join_tokens(self, tokens: list[str]) -> str: ...
@@ -118,13 +120,17 @@ class Tokenizer(ABC):
         """
 
 
-def kept_tokens(lengths: Sequence[int], max_length: int, truncate: Truncate, stride: int) -> list[int]:
+def kept_tokens(
+    lengths: Sequence[int], max_length: int, truncate: Truncate, stride: int, special: int | None = None
+) -> list[int]:
     """How many tokens each of one or two texts keeps, so that all fit beside the special tokens.
+
+    Of these there are `special`; by default one at the beginning and one behind each text.
 
     Raises:
         UserError: no room is left for a text, or for going on after a window's `stride` shared tokens.
     """
-    room = max_length - 1 - len(lengths)
+    room = max_length - (1 + len(lengths) if special is None else special)
     excess = sum(lengths) - room
     kept = list(lengths)
     if room < len(lengths):

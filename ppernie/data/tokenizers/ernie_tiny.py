@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
-from ppernie.data.tokenizers.base import Tokenizer, Truncate, kept_tokens
+from ppernie.data.tokenizers.base import Tokenizer, Truncate
 from ppernie.data.tokenizers.files import (
     CONFIG_FILE,
     SPECIAL_TOKENS,
@@ -22,6 +19,7 @@ from ppernie.data.tokenizers.files import (
     write_config,
     write_vocab,
 )
+from ppernie.data.tokenizers.pieces import Frame, Piece, PieceEncoding
 from ppernie.errors import UserError
 
 MODEL_FILE = "spm_cased_simp_sampled.model"
@@ -33,31 +31,6 @@ SPACE = "\u2581"  # SentencePiece's mark for a space
 # PaddleNLP drops the white space on both sides of a special token, even such as SentencePiece knows as a piece.
 SPECIAL = re.compile(rf"({'|'.join(map(re.escape, SPECIAL_TOKENS.values()))})\s*")
 UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class TinyEncoding:
-    """An `Encoding` made in Python; see there."""
-
-    ids: list[int]
-    tokens: list[str]
-    type_ids: list[int]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
-    sequence_ids: list[int | None]
-    special_tokens_mask: list[int]
-    overflowing: list[TinyEncoding] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-class Piece(NamedTuple):
-    """A token of one text, and from and to which character it goes."""
-
-    token: str
-    offset: tuple[int, int]
-    word: int | None = None
 
 
 class ErnieTinyTokenizer(Tokenizer):
@@ -83,6 +56,7 @@ class ErnieTinyTokenizer(Tokenizer):
         from sentencepiece import SentencePieceProcessor
 
         super().__init__(tokens, lowercase=True)
+        self._frame = Frame(self.tokens, [self.cls_id], [self.sep_id])
         self.model = model
         self.words = tuple(sorted(set(words)))
         self._known = frozenset(word for word in self.words if len(word) <= MAX_WORD_CHARACTERS)
@@ -131,9 +105,9 @@ class ErnieTinyTokenizer(Tokenizer):
         max_length: int | None = None,
         truncate: Truncate = "longest_first",
         stride: int = 0,
-    ) -> TinyEncoding:
+    ) -> PieceEncoding:
         texts = (text,) if pair is None else (text, pair)
-        return self._join([self._cut(text) for text in texts], max_length, truncate, stride)
+        return self._frame.around([self._cut(text) for text in texts], max_length, truncate, stride)
 
     def encode_batch(
         self,
@@ -142,13 +116,15 @@ class ErnieTinyTokenizer(Tokenizer):
         max_length: int | None = None,
         truncate: Truncate = "longest_first",
         stride: int = 0,
-    ) -> list[TinyEncoding]:
+    ) -> list[PieceEncoding]:
         batch = [(item,) if isinstance(item, str) else item for item in items]
-        return [self._join([self._cut(text) for text in texts], max_length, truncate, stride) for texts in batch]
+        return [
+            self._frame.around([self._cut(text) for text in texts], max_length, truncate, stride) for texts in batch
+        ]
 
-    def encode_words(self, words: Sequence[str], *, max_length: int | None = None) -> TinyEncoding:
+    def encode_words(self, words: Sequence[str], *, max_length: int | None = None) -> PieceEncoding:
         pieces = [piece._replace(word=index) for index, word in enumerate(words) for piece in self._cut(word)]
-        return self._join([pieces], max_length, "first", 0)
+        return self._frame.around([pieces], max_length, "first", 0)
 
     def _cut(self, text: str) -> list[Piece]:
         """The pieces of a text, special tokens that are written out among them."""
@@ -156,7 +132,7 @@ class ErnieTinyTokenizer(Tokenizer):
         for match in SPECIAL.finditer(text):
             before = text[start : match.start()].rstrip()
             pieces += self._cut_plain(text, start, start + len(before))
-            pieces.append(Piece(match.group(1), match.span(1)))
+            pieces.append(Piece(self.vocab[match.group(1)], match.span(1)))
             start = match.end()
         return pieces + self._cut_plain(text, start, len(text))
 
@@ -175,7 +151,7 @@ class ErnieTinyTokenizer(Tokenizer):
                 offset = (origins[filled[0][0]], origins[filled[-1][1] - 1] + 1)
             else:
                 offset = (origins[spans[first][0]],) * 2
-            pieces.append(Piece(token, offset))
+            pieces.append(Piece(self.token_to_id(token), offset))
             first = last
         return pieces
 
@@ -197,41 +173,6 @@ class ErnieTinyTokenizer(Tokenizer):
                 origins += [places[first]] * (len(words) > 1) + places[first:last]
             first = last
         return " ".join(words), [*origins, end]
-
-    def _join(self, sides: list[list[Piece]], max_length: int | None, truncate: Truncate, stride: int) -> TinyEncoding:
-        """Cuts one or two texts down to `max_length` and adds the special tokens."""
-        kept = [len(side) for side in sides]
-        if max_length is not None:
-            kept = kept_tokens(kept, max_length, truncate, stride)
-        if len(sides) == 2 and truncate == "longest_first":
-            return self._assemble([side[:length] for side, length in zip(sides, kept, strict=True)])
-        # Only one of two texts is cut, so the other has one window.
-        windows = [_windows(side, length, stride) for side, length in zip(sides, kept, strict=True)]
-        encoding, *others = map(self._assemble, product(*windows))
-        return replace(encoding, overflowing=others)
-
-    def _assemble(self, sides: Sequence[Sequence[Piece]]) -> TinyEncoding:
-        rows: list[tuple[Piece, int, int | None]] = [(Piece("[CLS]", (0, 0)), 0, None)]
-        for side, pieces in enumerate(sides):
-            rows += [(piece, side, side) for piece in pieces]
-            rows.append((Piece("[SEP]", (0, 0)), side, None))
-        tokens = [piece.token if piece.token in self.vocab else "[UNK]" for piece, _, _ in rows]
-        return TinyEncoding(
-            ids=[self.vocab[token] for token in tokens],
-            tokens=tokens,
-            type_ids=[type_id for _, type_id, _ in rows],
-            offsets=[piece.offset for piece, _, _ in rows],
-            word_ids=[piece.word for piece, _, _ in rows],
-            sequence_ids=[sequence for _, _, sequence in rows],
-            special_tokens_mask=[int(sequence is None) for _, _, sequence in rows],
-        )
-
-
-def _windows(pieces: list[Piece], length: int, stride: int) -> list[list[Piece]]:
-    """Windows of `length` pieces, neighbours sharing `stride`, up to the first that reaches the end."""
-    if length == len(pieces):
-        return [pieces]
-    return [pieces[start : start + length] for start in range(0, len(pieces) - stride, length - stride)]
 
 
 def _spans(joined: str, normal: str, sources: Sequence[int]) -> list[tuple[int, int]]:

@@ -78,14 +78,8 @@ class TokenizerConfig:
 
 def read_config(path: Path) -> TokenizerConfig:
     """Reads `tokenizer_config.json`, which may be absent; a UserError names what in it is not supported."""
-    if not path.exists():
-        return TokenizerConfig()
-    config = read_json(path, MAX_CONFIG_BYTES)
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a JSON object")
-    kind = config.get("tokenizer_class", TokenizerConfig.kind)
-    if not isinstance(kind, str):
-        raise UserError(f"{path}: tokenizer_class must be a name, not {kind!r}")
+    config = read_object(path)
+    kind = read_class(path) or TokenizerConfig.kind
     for name, token in SPECIAL_TOKENS.items():
         given = config.get(name, token)
         if (given.get("content") if isinstance(given, dict) else given) != token:
@@ -104,6 +98,14 @@ def read_config(path: Path) -> TokenizerConfig:
     return TokenizerConfig(kind, lowercase)
 
 
+def read_class(path: Path) -> str | None:
+    """The class that a `tokenizer_config.json` names, if it is there and names one."""
+    kind = read_object(path).get("tokenizer_class")
+    if not isinstance(kind, str | None):
+        raise UserError(f"{path}: tokenizer_class must be a name, not {kind!r}")
+    return kind
+
+
 def _added_tokens(config: dict[str, Any], path: Path) -> set[str]:
     added = config.get("added_tokens_decoder") or {}
     special = config.get("additional_special_tokens") or []
@@ -116,7 +118,22 @@ def _added_tokens(config: dict[str, Any], path: Path) -> set[str]:
 def write_config(path: Path, kind: str, lowercase: bool, **more: Any) -> None:
     """Writes `tokenizer_config.json` for the class `kind`."""
     config = {"tokenizer_class": kind, "do_lower_case": lowercase, **SPECIAL_TOKENS, **more}
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_object(path, config)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A file of settings, a JSON object; empty where there is no file."""
+    if not path.exists():
+        return {}
+    found = read_json(path, MAX_CONFIG_BYTES)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    return found
+
+
+def write_object(path: Path, settings: dict[str, Any]) -> None:
+    """Writes a file of settings."""
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, max_bytes: int) -> Any:

@@ -11,6 +11,7 @@ from ppernie.data.tokenizers.base import Tokenizer
 from ppernie.data.tokenizers.ernie import ErnieTokenizer
 from ppernie.data.tokenizers.ernie_tiny import MODEL_FILE, ErnieTinyTokenizer
 from ppernie.data.tokenizers.files import CONFIG_FILE, SPECIAL_TOKENS, VOCAB_FILE, write_config, write_vocab
+from ppernie.data.tokenizers.glm import GlmTokenizer
 from ppernie.errors import UserError
 
 RUST_FILE = "tokenizer.json"
@@ -28,7 +29,8 @@ def write_tokenizer(
 ) -> None:
     """Writes what the library's `AutoTokenizer.from_pretrained(folder)` needs to give the same ids.
 
-    PaddleNLP's `AutoTokenizer` does not know its own `ErnieTinyTokenizer`: that is opened by its class.
+    PaddleNLP's `AutoTokenizer` does not know its own `ErnieTinyTokenizer`, nor that icetk is `ChatGLMTokenizer`: these
+    are opened by their classes.
 
     Args:
         tokenizer: the tokenizer.
@@ -41,6 +43,11 @@ def write_tokenizer(
         UserError: the library has no such tokenizer.
     """
     folder = Path(folder)
+    if isinstance(tokenizer, GlmTokenizer):
+        if layout == "huggingface":
+            raise UserError("Hugging Face has no tokenizer of GLM; write the layout of PaddleNLP")
+        tokenizer.save(folder)
+        return
     files: dict[str, bytes] = {}
     options: dict[str, Any] = {} if max_length is None else {"model_max_length": max_length}
     if isinstance(tokenizer, ErnieTinyTokenizer):

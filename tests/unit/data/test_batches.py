@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,21 @@ def test_workers_make_the_batches_that_the_process_itself_makes(task: Any, items
     alone = collect(TrainingBatches(task, items, 4, 5, workers=0), 1)
     assert_same(alone, collect(TrainingBatches(task, items, 4, 5, workers=2), 1))
     assert len(alone) == 8
+
+
+def test_an_epoch_is_planned_before_the_workers_are_forked(
+    task: Any, items: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def noted(*arguments: Any) -> Any:
+        with (tmp_path / "planned").open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+        return plan_epoch(*arguments)
+
+    monkeypatch.setattr("ppernie.data.batches.plan_epoch", noted)
+    batches = TrainingBatches(task, items, 4, 5, workers=2)
+    for epoch in range(2):
+        assert len(collect(batches, epoch)) == 8
+    assert (tmp_path / "planned").read_text(encoding="utf-8") == f"{os.getpid()}\n" * 2
 
 
 @pytest.mark.parametrize("start", [0, 3, 7, 8])

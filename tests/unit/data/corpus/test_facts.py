@@ -148,7 +148,6 @@ def test_broken_graphs(format: str, content: str, problem: str, tmp_path: Path) 
     [
         ("jsonl", {"text": 1}, "p:1: text must be a text"),
         ("spo", {"text": "a", "spo_list": [{}]}, "p:1: text and spo_list"),
-        ("fewrel", {"P1": [{"tokens": ["a"]}]}, "p: not FewRel's instances"),
     ],
 )
 def test_broken_pairs(format: str, content: Any, problem: str, tmp_path: Path) -> None:

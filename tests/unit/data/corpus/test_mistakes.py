@@ -140,10 +140,12 @@ def test_configs(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(UserError) as raised:
         load_corpus_config(tmp_path / "c.yaml")
-    assert all(word in str(raised.value) for word in ("3 problems", "weigth", "block_mb", "cleaning.x"))
+    assert all(
+        word in str(raised.value) for word in ("3 problems", "did you mean sources.0.weight?", "block_mb", "cleaning.x")
+    )
     good = {"output": "x", "tokenizer": {"vocab_file": "v"}, "sources": [{"name": "a", "files": "f"}] * 2}
     (tmp_path / "c.yaml").write_text(json.dumps(good), encoding="utf-8")
     with pytest.raises(UserError, match="two sources have the same name"):
         load_corpus_config(tmp_path / "c.yaml")
-    with pytest.raises(UserError, match="give either tokenizer.vocab_file or pretrained_model"):
+    with pytest.raises(UserError, match="give one of tokenizer.vocab_file, tokenizer.folder and"):
         load_corpus_config(tmp_path / "c.yaml", ["pretrained_model=ernie-3.0-nano-zh"])
