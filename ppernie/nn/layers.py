@@ -48,14 +48,16 @@ class Dropout(nn.Dropout):
 
 
 class TiedDecoder(nn.Layer):
-    """Scores over a vocabulary whose matrix is an embedding table; only ``bias`` [vocab] is its own."""
+    """Scores over a vocabulary whose matrix is an embedding table; only ``bias`` [vocab] is its own, if it has one."""
 
-    bias: paddle.Tensor
+    bias: paddle.Tensor | None
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, bias: bool = True) -> None:
         super().__init__()
-        self.bias = self.create_parameter([vocab_size], is_bias=True)
+        self.vocab_size = vocab_size
+        self.bias = self.create_parameter([vocab_size], is_bias=True) if bias else None
 
     def forward(self, x: paddle.Tensor, table: paddle.Tensor) -> paddle.Tensor:
         """``x @ table.T + bias``: [..., hidden] and [vocab, hidden] -> [..., vocab]."""
-        return paddle.matmul(x, table, transpose_y=True) + self.bias
+        scores = paddle.matmul(x, table, transpose_y=True)
+        return scores if self.bias is None else scores + self.bias

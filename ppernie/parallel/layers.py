@@ -44,6 +44,8 @@ def cut_network(
         replacement = _parallel(layer, rule.kind, name, degree, sequence)
         if replacement is not layer:
             _freeze_as(layer, replacement)
+            for inner_name, inner in layer.named_children():
+                setattr(replacement, inner_name, inner)
             parent, _, attribute = name.rpartition(".")
             setattr(_sublayer(network, parent), attribute, replacement)
     return cuts
@@ -81,7 +83,7 @@ def _parallel(layer: paddle.nn.Layer, kind: Kind, name: str, degree: int, sequen
         if isinstance(kind, Vocab):
             return VocabParallelEmbedding(*layer.weight.shape)
         if isinstance(kind, VocabHead):
-            return _CutDecoder(layer.bias.shape[0] // degree)
+            return _CutDecoder(layer.vocab_size // degree, layer.bias is not None)
         if isinstance(kind, PerHead):
             return _cut_in_place(layer, kind.axis, degree)
         if isinstance(kind, Heads):
@@ -92,9 +94,10 @@ def _parallel(layer: paddle.nn.Layer, kind: Kind, name: str, degree: int, sequen
 class _CutDecoder(TiedDecoder):
     """Scores over this rank's part of the vocabulary in training, where the loss is parallel; else over all of it."""
 
-    def __init__(self, vocab_size: int) -> None:
-        super().__init__(vocab_size)
-        _mark(self.bias, 0)
+    def __init__(self, vocab_size: int, bias: bool) -> None:
+        super().__init__(vocab_size, bias)
+        if self.bias is not None:
+            _mark(self.bias, 0)
         self._group = fleet.get_hybrid_communicate_group().get_model_parallel_group()
 
     def forward(self, x: paddle.Tensor, table: paddle.Tensor) -> paddle.Tensor:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ppernie.parallel.ranks import Ranks
     from ppernie.parallel.sharding import Shards
     from ppernie.parallel.topology import Topology
+    from ppernie.peft import Base
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class Share:
         cuts: the layout of each parameter of the whole network by its dotted name.
         partial: names of parameters that every tensor-parallel rank has whole, with a part of their gradient on each.
         holders: the pipeline stages that have each parameter; empty without a pipeline.
-        shared: names of parameters that other stages have too, each with the group of those ranks.
+        shared: groups of ranks of several stages, each with the names of the parameters that just these have.
         pipeline: the schedule over the stages, where there are several.
         shards: what sharding ranks share beside the optimizer state, from stage 2 on.
+        frozen: names of the parameters that keep the values of ``base``, and so are in no checkpoint.
+        base: the pretrained network that adapters learn beside.
     """
 
     network: paddle.nn.Layer
@@ -47,9 +50,11 @@ class Share:
     topology: Topology
     partial: tuple[str, ...] = ()
     holders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    shared: tuple[tuple[str, Group], ...] = ()
+    shared: tuple[tuple[Group, tuple[str, ...]], ...] = ()
     pipeline: Pipeline | None = None
     shards: Shards | None = None
+    frozen: frozenset[str] = frozenset()
+    base: Base | None = None
 
     @property
     def rows(self) -> Mapping[str, Cut]:
@@ -123,7 +128,7 @@ def build_network(
         recompute_regions(network, plan(), section.recompute)
     share = Share(network, cuts, topology)
     if topology.pp > 1:
-        share = _with_pipeline(share, plan(), config.hidden_size, ranks, section)
+        share = _with_pipeline(share, plan, config.hidden_size, ranks, section)
     if topology.sharding > 1 and section.sharding_stage > 1:
         share = _with_shards(share, plan, ranks, section.sharding_stage)
     allocate(network)
@@ -131,19 +136,19 @@ def build_network(
     return replace(share, partial=tuple(name for name in partial if name in own))
 
 
-def _with_pipeline(share: Share, plan: Plan, width: int, ranks: Ranks, section: Any) -> Share:
+def _with_pipeline(share: Share, plan: Callable[[], Plan], width: int, ranks: Ranks, section: Any) -> Share:
     from ppernie.parallel.pipeline import Pipeline
     from ppernie.parallel.stages import Stages
 
     assert isinstance(ranks, Fleet)
-    stages = Stages(share.network, plan, width, ranks.topology, section.virtual_stages, ranks.alike)
+    stages = Stages(share.network, plan(), width, ranks.topology, section.virtual_stages, ranks.alike)
     groups = {several: ranks.group_of(several) for several in sorted(set(stages.holders.values())) if len(several) > 1}
-    shared = [(name, groups.get(several)) for name, several in stages.holders.items()]
+    names = {several: tuple(name for name, own in stages.holders.items() if own == several) for several in groups}
     parts = ranks.topology.mp if section.sequence_parallel else 1
     return replace(
         share,
         holders=stages.holders,
-        shared=tuple((name, group) for name, group in shared if group is not None),
+        shared=tuple((group, names[several]) for several, group in groups.items() if group is not None),
         pipeline=Pipeline(share.network, stages, ranks, section.virtual_stages, parts),
     )
 

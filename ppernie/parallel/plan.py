@@ -25,11 +25,12 @@ class Column:
 
     Args:
         heads: parts that an attention head has side by side (3: query, key and value); a head stays whole.
-        glu: halves of a gated unit, each of which is cut.
+        gated: whether, in networks whose configuration says ``gated``, its outputs are the two halves of a gated unit,
+            each of which is cut.
     """
 
     heads: int = 0
-    glu: int = 1
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,22 @@ class Plan:
         return found
 
     def rule(self, name: str, has_parameters: bool) -> Rule | None:
-        """The first rule for a layer; ``Heads`` are for those without parameters of their own."""
+        """The first rule for a layer; ``Heads``, and of heads of the vocabulary some, have no parameters of their own."""
         for rule in (*self.rules, *self.optional):
-            if has_parameters != isinstance(rule.kind, Heads) and fnmatch.fnmatchcase(name, rule.pattern):
+            fits = isinstance(rule.kind, VocabHead) or has_parameters != isinstance(rule.kind, Heads)
+            if fits and matches(name, [rule.pattern]):
                 return rule
         return None
 
 
 def layers_of(network: paddle.nn.Layer, patterns: Sequence[str]) -> list[paddle.nn.Layer]:
     """The layers of a network whose dotted names match one of the patterns."""
-    return [
-        layer
-        for name, layer in network.named_sublayers()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    ]
+    return [layer for name, layer in network.named_sublayers() if matches(name, patterns)]
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a dotted name matches one of the patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def own_parameters(layer: paddle.nn.Layer) -> bool:
@@ -159,7 +162,7 @@ def _cuts_of(layer: paddle.nn.Layer, kind: Kind | None, config: Any) -> Iterator
 def _cut(kind: Kind | None, name: str, shape: tuple[int, ...], config: Any) -> Cut:
     if isinstance(kind, Column):
         unit = shape[-1] // config.num_attention_heads if kind.heads else 1
-        return Cut(shape, len(shape) - 1, blocks=kind.glu, unit=unit)
+        return Cut(shape, len(shape) - 1, blocks=2 if kind.gated and config.gated else 1, unit=unit)
     if isinstance(kind, Row) and name == "weight":
         return Cut(shape, 0)
     if isinstance(kind, (Vocab, VocabHead)):

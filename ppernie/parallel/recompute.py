@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ppernie.errors import UserError
 from ppernie.parallel.plan import layers_of
@@ -31,4 +31,17 @@ def recompute_regions(network: paddle.nn.Layer, plan: Plan, mode: str) -> None:
             f"Distributed.recompute = {mode}: the network has no region of the plan's: {', '.join(patterns)}"
         )
     for region in regions:
-        region.forward = functools.partial(recompute, region.forward)  # type: ignore[method-assign]
+        region.forward = _recomputed(region, recompute)  # type: ignore[method-assign]
+
+
+def _recomputed(region: paddle.nn.Layer, recompute: Callable[..., Any]) -> Callable[..., Any]:
+    plain = region.forward
+
+    def forward(x: paddle.Tensor, *arguments: Any, **named: Any) -> Any:
+        if x.stop_gradient and any(not parameter.stop_gradient for parameter in region.parameters()):
+            # fleet gives no gradients to a region whose inputs take none, as behind frozen embeddings.
+            x = x.detach()
+            x.stop_gradient = False
+        return recompute(plain, x, *arguments, **named)
+
+    return forward

@@ -6,7 +6,6 @@ Korthikanti et al. 2022, section 4.2.2, by fleet's layers. These have the sequen
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any
 
 import paddle
@@ -20,7 +19,7 @@ from paddle.distributed.fleet.utils.sequence_parallel_utils import (
 from paddle.nn import functional as F
 
 from ppernie.errors import UserError
-from ppernie.parallel.plan import Plan
+from ppernie.parallel.plan import Plan, matches
 
 # Added to the scores of what only fills a sequence up.
 _HIDDEN = -1e4
@@ -52,12 +51,12 @@ def cut_sequence(network: paddle.nn.Layer, plan: Plan, degree: int) -> list[str]
         UserError: the network has no such layer.
     """
     layers = list(network.named_sublayers())
-    found = [(name, layer) for name, layer in layers if fnmatch.fnmatchcase(name, plan.sequence or "")]
+    found = [(name, layer) for name, layer in layers if plan.sequence and matches(name, [plan.sequence])]
     if not found:
         raise UserError("Distributed.sequence_parallel: the family's plan names no layer of this network for it")
     for name, layer in layers:
         # Each block by itself: recomputed, it must find the state of random numbers that its attention goes on from.
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in plan.blocks):
+        if matches(name, plan.blocks):
             with_local_random(layer)
     names = []
     for name, layer in found:

@@ -6,7 +6,6 @@ positions and labels go nowhere, and a network needs nothing but a list of block
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +14,7 @@ from typing import Any
 import paddle
 
 from ppernie.errors import UserError
-from ppernie.parallel.plan import Plan, Vocab, VocabHead, own_parameters
+from ppernie.parallel.plan import Plan, Vocab, VocabHead, matches, own_parameters
 from ppernie.parallel.topology import Topology, runs_of
 
 
@@ -51,8 +50,8 @@ class Stages:
     ) -> None:
         layers = list(network.named_sublayers())
         self._forward, self.width = network.forward, width
-        blocks = [(name, layer) for name, layer in layers if _matches(name, plan.blocks)]
-        entries = [(name, layer) for name, layer in layers if plan.entry and fnmatch.fnmatchcase(name, plan.entry)]
+        blocks = [(name, layer) for name, layer in layers if matches(name, plan.blocks)]
+        entries = [(name, layer) for name, layer in layers if plan.entry and matches(name, [plan.entry])]
         if not blocks or not entries:
             raise UserError("Distributed.pp: the family's plan names no blocks of this network, or no entry to them")
         count = topology.pp * virtual
@@ -71,7 +70,7 @@ class Stages:
         self._received: paddle.Tensor | None = None
         self._cut_entry(entries[0][1])
         for name, layer in layers:
-            if _matches(name, plan.everywhere) and not _matches(name.rpartition(".")[0], plan.everywhere):
+            if matches(name, plan.everywhere) and not matches(name.rpartition(".")[0], plan.everywhere):
                 self._draw_alike(layer)
         for index, (_, block) in enumerate(blocks):
             self._cut_block(block, index)
@@ -107,7 +106,7 @@ class Stages:
             block = next((i for prefix, i in self._blocks.items() if _within(name, prefix)), None)
             if block is not None:
                 stages: tuple[int, ...] = (stage_of[block],)
-            elif _matches(name, plan.everywhere):
+            elif matches(name, plan.everywhere):
                 stages = tuple(range(self._stages))
             elif _within(name, self._entry):
                 stages = (0, last) if tied and isinstance(kinds[name], Vocab) else (0,)
@@ -156,10 +155,6 @@ class Stages:
 def _shaped(received: paddle.Tensor | None, shape: Sequence[int]) -> paddle.Tensor:
     assert received is not None
     return received[: math.prod(shape)].reshape(shape)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _within(name: str, outer: str) -> bool:

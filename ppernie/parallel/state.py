@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,14 +62,20 @@ def read_parts(
     return parts
 
 
-def whole_weights(share: Share, ranks: Ranks) -> dict[str, np.ndarray]:
-    """The whole network's weights, on the first rank; all ranks must call it, and the others get nothing."""
+def whole_weights(share: Share, ranks: Ranks, but: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """The whole network's weights, on the first rank; all ranks must call it, and the others get nothing.
+
+    Args:
+        but: names of weights that nobody needs.
+    """
     parameters = dict(share.network.named_parameters())
     weights: dict[str, np.ndarray] = {}
     topology = share.topology
     # What sharding ranks have some rows of, they bring together; what they have whole, the first has.
     if topology.dp_rank == 0 and (share.shards or topology.sharding_rank == 0):
         for name, cut in share.cuts.items():
+            if name in but:
+                continue
             array = _joined(parameters[name], share.rows.get(name), cut, ranks) if share.is_home(name) else None
             if topology.mp_rank == 0:
                 array = _on_first_stage(array, cut.shape, share.home(name), ranks)

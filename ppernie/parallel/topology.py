@@ -83,16 +83,6 @@ class Topology:
         place = self.place(self.rank)
         return place["dp"] * self.sharding + place["sharding"]
 
-    @property
-    def is_first_stage(self) -> bool:
-        """Whether this rank reads the inputs."""
-        return self.pp_rank == 0
-
-    @property
-    def is_last_stage(self) -> bool:
-        """Whether this rank computes the loss."""
-        return self.pp_rank == self.pp - 1
-
     def data_groups(self) -> Iterator[list[int]]:
         """The ranks that hold the same weights and read different examples, group by group."""
         for kept in product(range(self.pp), range(self.sep), range(self.mp)):

@@ -35,10 +35,9 @@ class DecoderConfig(Protocol):
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
-    max_sequence_length: int
+    max_position_embeddings: int
     positions: str
     feed_forward: str
-    tied_head: bool
 
 
 def describe(arch: Any, length: int, *, fused_attention: bool, predicted: float | None) -> Network:
@@ -67,7 +66,7 @@ def longest_input(arch: Any) -> int:
     if isinstance(arch, EncoderConfig):
         return arch.max_position_embeddings
     if isinstance(arch, DecoderConfig):
-        return arch.max_sequence_length
+        return arch.max_position_embeddings
     raise UserError(f"there are no sizes for {type(arch).__name__}; known are text encoders and GLMs")
 
 
@@ -105,11 +104,10 @@ def _encoder(arch: EncoderConfig, length: int, fused_attention: bool, predicted:
 
 def _decoder(arch: DecoderConfig, length: int, fused_attention: bool) -> Network:
     h, vocab = arch.hidden_size, arch.vocab_size
-    positions = 2 * (arch.max_sequence_length + 1) * h if arch.positions == "learned_2d" else 0
+    positions = 2 * (arch.max_position_embeddings + 1) * h if arch.positions == "learned_2d" else 0
     embedding = Module(cut=vocab * h, whole=positions, gathered=Held(bytes=h), forward_sums=1)
     scores = _scores(h, vocab, predicted=1.0)
     head = Module(
-        cut=0 if arch.tied_head else vocab * h,
         whole=2 * h,
         flops=scores.flops,
         inside=scores.inside,
@@ -119,7 +117,7 @@ def _decoder(arch: DecoderConfig, length: int, fused_attention: bool) -> Network
     )
     gated = arch.feed_forward == "geglu"
     layer = _layer(h, arch.num_attention_heads, arch.intermediate_size, length, fused_attention, gated)
-    return _network(arch, embedding, layer, head, vocab * h if arch.tied_head else 0, length)
+    return _network(arch, embedding, layer, head, vocab * h, length)
 
 
 def _network(

@@ -12,16 +12,14 @@ from ppernie.zoo import manifest
 GLM = [variant for variant in manifest.variants().values() if variant.network == "glm"]
 SMALL: dict[str, Any] = {
     "vocab_size": 11,
-    "hidden_size": 6,
+    "hidden_size": 12,
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 5,
-    "max_sequence_length": 7,
+    "max_position_embeddings": 7,
     "normalization": "pre",
     "positions": "learned_2d",
-    "query_key_value": "split",
     "feed_forward": "gelu_tanh",
-    "tied_head": True,
     "layer_norm_eps": 1e-5,
     "attention_dropout_prob": 0.1,
     "hidden_dropout_prob": 0.1,
@@ -61,12 +59,12 @@ def test_parameters_of_a_variant(variant: manifest.Variant) -> None:
 
 
 def test_parameters_of_each_switch() -> None:
-    layer = [(18, 6), (18,), (6, 6), (6,), (5, 6), (5,), (6, 5), (6,), *[(6,)] * 4]
-    plain = 2 * numbers(layer) + numbers([(11, 6), (6,), (6,)])
+    layer = [(36, 12), (36,), (12, 12), (12,), (5, 12), (5,), (12, 5), (12,), *[(12,)] * 4]
+    plain = 2 * numbers(layer) + numbers([(11, 12), (12,), (12,)])
     assert parameter_count(config(positions="rotary_2d")) == plain
-    assert parameter_count(config(positions="rotary_1d", tied_head=False)) == plain + 66
-    assert parameter_count(config()) == plain + numbers([(8, 6), (8, 6)])
-    assert parameter_count(config(positions="rotary_1d", feed_forward="geglu")) == plain + 2 * numbers([(5, 6), (5,)])
+    assert parameter_count(config(positions="rotary_1d")) == plain
+    assert parameter_count(config()) == plain + numbers([(8, 12), (8, 12)])
+    assert parameter_count(config(positions="rotary_1d", feed_forward="geglu")) == plain + 2 * numbers([(5, 12), (5,)])
 
 
 def test_scale_of_the_residual() -> None:
@@ -75,7 +73,7 @@ def test_scale_of_the_residual() -> None:
     assert config().residual_scale == 1
 
 
-@pytest.mark.parametrize("changes", [{"num_attention_heads": 4}, {"normalization": "post"}, {"heads": 3}])
+@pytest.mark.parametrize("changes", [{"num_attention_heads": 5}, {"num_attention_heads": 4, "positions": "rotary_1d"}, {"normalization": "post"}, {"heads": 3}])
 def test_a_wrong_configuration(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         config(**changes)
