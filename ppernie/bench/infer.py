@@ -8,21 +8,22 @@ hits all of them alike. Our last layer is computed for the first token only, the
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 from ppernie.bench.infer_side import SIDES
-from ppernie.bench.side import PAUSE_SECONDS, Side
+from ppernie.bench.side import Side, ask_in_turn
 from ppernie.bench.sizes import variant_of
 from ppernie.errors import UserError
 from ppernie.table import render
 
 RATIOS = {"to PaddleNLP": "PaddleNLP eager", "to ORT": "ONNX Runtime fp32", "to own fp32": "ppernie fp32"}
 _MODULE = "ppernie.bench.infer_side"
+_WARM_UP = 1  # compiles kernels
 
 
 def benchmark(sizes: Sequence[str], batches: Sequence[int], rounds: int, threads: int) -> str:
@@ -63,29 +64,20 @@ def _write(variant: str, folder: str, threads: int) -> str | None:
 
 def _measure(size: str, variant: str, folder: str, batch: int, rounds: int, threads: int) -> list[dict[str, object]]:
     sides = {name: Side(_MODULE, [name, variant, folder, str(batch)], threads) for name in SIDES}
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    last: dict[str, dict[str, object]] = {}
-    try:
-        for turn in range(rounds + 1):
-            for name, side in sides.items():
-                last[name] = side.ask()
-                if turn and not side.error:  # the first turn compiles kernels
-                    seconds[name].append(last[name]["seconds"])  # type: ignore[arg-type]
-                time.sleep(PAUSE_SECONDS)
-    finally:
-        for side in sides.values():
-            side.close()
+    answers = ask_in_turn(sides, _WARM_UP + rounds)
     return [
-        {"model": size, "batch": batch, "side": name, **_row(name, side.error, seconds, last)}
-        for name, side in sides.items()
+        {"model": size, "batch": batch, "side": name, **_row(name, side.error, answers)} for name, side in sides.items()
     ]
 
 
-def _row(
-    name: str, error: str | None, seconds: dict[str, list[float]], last: dict[str, dict[str, object]]
-) -> dict[str, object]:
+def _row(name: str, error: str | None, answers: dict[str, list[dict[str, Any]]]) -> dict[str, object]:
     if error:
         return {"note": error}
+    seconds = {
+        side: [answer["seconds"] for answer in given[_WARM_UP:] if "error" not in answer]
+        for side, given in answers.items()
+    }
+    last = {side: given[-1] for side, given in answers.items()}
     row: dict[str, object] = {"p50 ms": f"{1000 * median(seconds[name]):.1f}"}
     for column, other in RATIOS.items():
         if other != name and len(seconds[other]) == len(seconds[name]):

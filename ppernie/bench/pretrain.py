@@ -8,13 +8,12 @@ in a process of its own, and the sides take turns.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ppernie.bench.pretrain_side import BASELINE, SIDES
-from ppernie.bench.side import PAUSE_SECONDS, Side
+from ppernie.bench.side import Side, ask_in_turn
 from ppernie.bench.sizes import variant_of
 from ppernie.errors import UserError
 from ppernie.table import render
@@ -52,15 +51,7 @@ def benchmark(sizes: Sequence[str], text: str, vocab: str, rounds: int, threads:
 def _measure(arguments: list[str], rounds: int, threads: int) -> dict[str, float | str]:
     """Tokens a second of each side, or why there are none."""
     sides = {name: Side("ppernie.bench.pretrain_side", [name, *arguments], threads) for name in SIDES}
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
-    try:
-        for _ in range(_WARM_UP + rounds):
-            for name, side in sides.items():
-                answers[name].append(side.ask())
-                time.sleep(PAUSE_SECONDS)
-    finally:
-        for side in sides.values():
-            side.close()
+    answers = ask_in_turn(sides, _WARM_UP + rounds)
     return {name: side.error or _rate(answers[name][_WARM_UP:]) for name, side in sides.items()}
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,20 @@ class Side:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+
+def ask_in_turn(sides: Mapping[str, Side], turns: int) -> dict[str, list[dict[str, Any]]]:
+    """Asks one side after the other, ``turns`` times over, and ends them; returns the answers of each."""
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    try:
+        for _ in range(turns):
+            for name, side in sides.items():
+                answers[name].append(side.ask())
+                time.sleep(PAUSE_SECONDS)
+    finally:
+        for side in sides.values():
+            side.close()
+    return answers
 
 
 def serve(prepare: Callable[[], Callable[[str], dict[str, object]]]) -> None:

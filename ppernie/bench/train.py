@@ -7,12 +7,11 @@ layer is computed for the first token only, the one that the head reads.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from ppernie.bench.side import PAUSE_SECONDS, Side
+from ppernie.bench.side import Side, ask_in_turn
 from ppernie.bench.sizes import variant_of
 from ppernie.bench.train_side import BASELINE, SIDES
 from ppernie.table import render
@@ -37,15 +36,7 @@ def benchmark(sizes: Sequence[str], rounds: int, threads: int) -> str:
 
 def _measure(size: str, variant: str, rounds: int, threads: int) -> list[dict[str, object]]:
     sides = {name: Side("ppernie.bench.train_side", [name, variant], threads) for name in SIDES}
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
-    try:
-        for _ in range(_WARM_UP + rounds):
-            for name, side in sides.items():
-                answers[name].append(side.ask())
-                time.sleep(PAUSE_SECONDS)
-    finally:
-        for side in sides.values():
-            side.close()
+    answers = ask_in_turn(sides, _WARM_UP + rounds)
     counted = {name: given[_WARM_UP:] for name, given in answers.items()}
     baseline = None if sides[BASELINE].error else counted[BASELINE]
     return [

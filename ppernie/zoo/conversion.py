@@ -17,15 +17,13 @@ from ppernie.files import new_folder, writing
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import save_model
 from ppernie.zoo.layout import Fit, Kind, fit, write
-from ppernie.zoo.sources import Source, check_architecture, layouts, open_source
+from ppernie.zoo.sources import Source, check_architecture, layout_of, open_source
 from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
 from ppernie.zoo.weights import write_weights
 
 logger = logging.getLogger("ppernie")
 
 LIBRARIES = ("ppernie", "paddlenlp", "huggingface")
-# A description needs a longest input; encoders with more positions were trained on this many.
-_MAX_LENGTH = 512
 
 
 def convert(source: str | Path, target: Path, library: str, variant: str | None = None) -> None:
@@ -45,12 +43,7 @@ def convert(source: str | Path, target: Path, library: str, variant: str | None 
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UserError(f"{target}: is there already; name a new folder")
     opened = open_source(source, variant)
-    kind = opened.kind or "Model"
-    if kind not in opened.layout.heads:
-        raise UserError(
-            f"{opened.place}: its head, {kind}, is not one that is here; load its encoder with "
-            "ppernie.from_pretrained(..., head='encoder')"
-        )
+    kind = opened.stored_kind()
     config = check_architecture(opened.family, opened.architecture, str(opened.place))
     found = fit(opened.tensors, config, opened.layout, kind, stored_kind=opened.kind, place=str(opened.place))
     if opened.layout.heads[kind].rows and all(name.startswith("backbone.") for name in found.tensors):
@@ -71,7 +64,7 @@ def convert(source: str | Path, target: Path, library: str, variant: str | None 
     if values is None:
         save_model(target, state, opened.description or _description(opened, kind, labels), tokenizer, {})
     else:
-        foreign = write(state, config, layouts(opened.family)[library], kind)
+        foreign = write(state, config, layout_of(opened.family, library, config), kind)
         _save_foreign(target, library, foreign, values, tokenizer, dict(config)["max_position_embeddings"])
 
 
@@ -114,10 +107,11 @@ def _labels(source: Source, found: Fit) -> tuple[str, ...]:
 def _description(source: Source, kind: Kind, labels: tuple[str, ...] | None) -> ModelDescription:
     """What a folder of ours says of a network that another library wrote."""
     name = source.brand + kind
+    positions = source.architecture["max_position_embeddings"]
     return ModelDescription(
         arch={"name": f"{source.family}/{name}", **source.architecture},
         task=_task(source, kind, list(labels or ())),
-        max_length=min(_MAX_LENGTH, source.architecture["max_position_embeddings"]),
+        max_length=min(positions, source.layout.trained_length or positions),
     )
 
 

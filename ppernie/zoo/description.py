@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ppernie import registry
 from ppernie.errors import UserError
+from ppernie.peft import Adapters
 
 if TYPE_CHECKING:
     import paddle
@@ -26,6 +27,7 @@ class ModelDescription(BaseModel):
             library that does not say its task.
         max_length: longest input in tokens.
         fields: the training data's field map, so that prediction takes the same columns.
+        tuning: what the network has beside, and where the rest of its weights is; None where all are its own.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,10 +36,16 @@ class ModelDescription(BaseModel):
     task: dict[str, Any] | None
     max_length: int
     fields: dict[str, str] = {}
+    tuning: Adapters | None = None
 
     @classmethod
     def parse(cls, values: Any, source: Path) -> ModelDescription:
         """Checks values read from a file. Raises UserError that names the file."""
+        if isinstance(values, dict) and values.get("quantization"):
+            raise UserError(
+                f"{source}: its weights are quantised; they are opened as such (ppernie.slim.weight_only.open_layers), "
+                "not loaded as numbers of full precision"
+            )
         try:
             description = cls.model_validate(values)
             for name, section in (("arch", description.arch), ("task", description.task)):
@@ -77,4 +85,13 @@ class ModelDescription(BaseModel):
 
     def build_model(self, task: Task) -> paddle.nn.Layer:
         """The network, with Paddle's default values for weights."""
-        return registry.arch_class(self.arch["name"])(self.arch_config(), **task.head())
+        return self.build_network(**task.head())
+
+    def build_network(self, **head: Any) -> paddle.nn.Layer:
+        """The network with a task's arguments or none; of adapters it has those that cannot be laid into weights."""
+        network = registry.arch_class(self.arch["name"])(self.arch_config(), **head)
+        if self.tuning is not None and self.tuning.prefix is not None:
+            from ppernie.peft.network import add_adapters
+
+            add_adapters(network, registry.arch_plan(self.arch["name"]), self.tuning)
+        return network

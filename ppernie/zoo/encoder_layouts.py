@@ -67,18 +67,21 @@ _TIED = {
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
 }
+# Classes of the libraries that hold more than the network of ours that their weights fit.
+_KINDS = {"ForPretraining": "ForMaskedLM", "ForPreTraining": "ForMaskedLM"}
+# Encoders with more positions were trained on this many.
+_LENGTH = 512
 
 
-def _heads(column: str, prefix: str) -> dict[Kind, Head]:
-    tied = {alias: name.format(prefix=prefix) for alias, name in _TIED.get(column, {}).items()}
+def _heads(column: str) -> dict[Kind, Head]:
     return {
-        "Model": Head(),
-        "DualEncoder": Head(),
+        "Model": Head(our_prefix="", prefixed=False),
+        "DualEncoder": Head(prefixed=False),
         "ForSequenceClassification": Head((_LABELS,)),
         "ForTokenClassification": Head((_LABELS,), reads_pooler=False),
         "ForQuestionAnswering": Head((_SPAN,), reads_pooler=False),
         "ForMultipleChoice": Head((_CHOICE,)),
-        "ForMaskedLM": Head(_MASKED_LM, reads_pooler=False, tied=tied),
+        "ForMaskedLM": Head(_MASKED_LM, reads_pooler=False, tied=_TIED.get(column, {})),
     }
 
 
@@ -89,9 +92,9 @@ def ours(brand: str, extra: tuple[Row, ...] = ()) -> Layout:
         column="ours",
         brand=brand,
         prefix="backbone.",
-        encoder=_ENCODER + extra,
+        backbone=_ENCODER + extra,
         pooler=_POOLER,
-        heads=_heads("ours", "backbone."),
+        heads=_heads("ours"),
         head_names=("classifier.", "transform.", "layer_norm.", "decoder."),
     )
 
@@ -103,10 +106,12 @@ def paddlenlp(brand: str, prefix: str, extra: tuple[Row, ...] = ()) -> Layout:
         column="paddlenlp",
         brand=brand,
         prefix=prefix,
-        encoder=_ENCODER + extra,
+        backbone=_ENCODER + extra,
         pooler=_POOLER,
-        heads=_heads("paddlenlp", prefix),
+        heads=_heads("paddlenlp"),
         head_names=("classifier.", "cls.", "linear_start.", "linear_end.", "linear_q.", "linear_k."),
+        kinds=_KINDS,
+        trained_length=_LENGTH,
         parts=("q", "k", "v"),
     )
 
@@ -118,10 +123,12 @@ def huggingface(brand: str) -> Layout:
         column="huggingface",
         brand=brand,
         prefix="ernie.",
-        encoder=_ENCODER,
+        backbone=_ENCODER,
         pooler=_POOLER,
-        heads=_heads("huggingface", "ernie."),
+        heads=_heads("huggingface"),
         head_names=("classifier.", "qa_outputs.", "cls."),
+        kinds=_KINDS,
+        trained_length=_LENGTH,
         parts=("query", "key", "value"),
         transposed=True,
         buffers=("embeddings.position_ids", "embeddings.token_type_ids"),
@@ -135,10 +142,11 @@ def repository(brand: str, extra: tuple[Row, ...] = ()) -> Layout:
         column="repository",
         brand=brand,
         prefix="",
-        encoder=_ENCODER + extra,
+        backbone=_ENCODER + extra,
         pooler=_POOLER,
-        heads=_heads("repository", ""),
+        heads=_heads("repository"),
         head_names=("classifier.", "mlm", "nsp"),
+        trained_length=_LENGTH,
         parts=("q", "k", "v"),
     )
 
@@ -150,10 +158,11 @@ def static(brand: str, extra: tuple[Row, ...] = ()) -> Layout:
         column="static",
         brand=brand,
         prefix="",
-        encoder=_ENCODER + extra,
+        backbone=_ENCODER + extra,
         pooler=_POOLER,
-        heads=_heads("static", ""),
+        heads=_heads("static"),
         head_names=("mask_lm_", "next_sent_", "cls_"),
+        trained_length=_LENGTH,
         parts=("query", "key", "value"),
         suffixes={"table": ("", ""), "matrix": (".w_0", ".b_0"), "norm": ("_scale", "_bias")},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ppernie.errors import UserError
 from ppernie.files import new_folder
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.formats import StoredTensor, open_weights
+from ppernie.zoo.layout import Tensor
 from ppernie.zoo.tokenizer import read_tokenizer
 from ppernie.zoo.weights import empty_network, load_weights, write_weights
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ppernie.tasks.base import Task
 
 WEIGHTS = "model.safetensors"
+ADAPTERS = "adapters.safetensors"
+INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 
 
@@ -33,9 +36,12 @@ def save_model(
     tokenizer: Tokenizer | None,
     metrics: Mapping[str, Any],
 ) -> None:
-    """Writes a model folder in one step; an old one is replaced only by a whole new one."""
+    """Writes a model folder in one step; an old one is replaced only by a whole new one.
+
+    Of a network that a base completes it holds ``adapters.safetensors`` in place of ``model.safetensors``.
+    """
     with new_folder(folder) as temporary:
-        write_weights(temporary / WEIGHTS, weights)
+        write_weights(temporary / _file(description), weights)
         for name, content in ((CONFIG, description.model_dump()), ("metrics.json", dict(metrics))):
             text = json.dumps(content, indent=2, ensure_ascii=False)
             (temporary / name).write_text(text + "\n", encoding="utf-8")
@@ -63,20 +69,64 @@ def read_description(folder: Path) -> ModelDescription:
 
 def read_weights(folder: Path) -> dict[str, StoredTensor]:
     """All weights by dotted name, not yet read. Raises UserError where the file is absent or damaged."""
-    if not (folder / WEIGHTS).exists():
-        raise UserError(f"{folder}: holds no {WEIGHTS}")
-    return open_weights(folder / WEIGHTS)
+    for name in (WEIGHTS, INDEX):
+        if (folder / name).exists():
+            return open_weights(folder / name)
+    if (folder / ADAPTERS).exists():
+        raise UserError(
+            f"{folder}: holds adapters and not the network that they belong to; train with Tuning.save=whole"
+        )
+    raise UserError(f"{folder}: holds no {WEIGHTS}")
+
+
+def read_stored(folder: Path, description: ModelDescription) -> dict[str, StoredTensor]:
+    """What the folder itself holds: all weights, or those of adapters. Raises UserError as ``read_weights``."""
+    if _file(description) == WEIGHTS:
+        return read_weights(folder)
+    if not (folder / ADAPTERS).exists():
+        raise UserError(f"{folder}: holds no {ADAPTERS}")
+    return open_weights(folder / ADAPTERS)
+
+
+def load_network(folder: Path, description: ModelDescription) -> paddle.nn.Layer:
+    """The network of a model folder with its weights, without a task's head."""
+    return _loaded(folder, description, read_stored(folder, description), description.build_network)
 
 
 def load_model(folder: Path) -> tuple[paddle.nn.Layer, Task, ModelDescription]:
     """Network with its weights, task and description of a model folder."""
     description = read_description(folder)
-    weights = read_weights(folder)
+    weights = read_stored(folder, description)
     try:
         description.task_options()
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     task = description.build_task(read_tokenizer(folder))
-    model = empty_network(lambda: description.build_model(task))
-    load_weights(model, weights, str(folder / WEIGHTS))
+    model = _loaded(folder, description, weights, lambda: description.build_model(task))
     return model, task, description
+
+
+def _file(description: ModelDescription) -> str:
+    return ADAPTERS if description.tuning is not None and description.tuning.base is not None else WEIGHTS
+
+
+def _loaded(
+    folder: Path,
+    description: ModelDescription,
+    stored: Mapping[str, Tensor],
+    build: Callable[[], paddle.nn.Layer],
+) -> paddle.nn.Layer:
+    """The network with what is stored and, of adapters, with their base; it computes as a plain one."""
+    network = empty_network(build)
+    place = str(folder / _file(description))
+    if _file(description) == ADAPTERS:
+        from ppernie.peft.completion import completed
+
+        shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+        stored = completed(stored, description, shapes, place)
+    load_weights(network, stored, place)
+    if description.tuning is not None and description.tuning.prefix is not None:
+        from ppernie.peft.prefix import settle_prefixes
+
+        settle_prefixes(network)
+    return network

@@ -33,10 +33,10 @@ class Tensor(Protocol):
 
 
 class Row(NamedTuple):
-    """A module by its names in each library, and its sizes: fields of the config, numbers, or ``labels``.
+    """A module by its names in each library, and its sizes: what the config says, numbers, or ``labels``.
 
-    ``{layer}`` stands for each encoder layer. A ``fused`` matrix is one of ours for three of the others': ``{part}``
-    stands for query, key and value, and the sizes are those of a part.
+    ``{layer}`` stands for each layer. A ``fused`` matrix makes queries, keys and values; where others have one for
+    each, ``{part}`` stands for query, key and value. Its sizes are those of a part.
     """
 
     ours: str
@@ -49,11 +49,23 @@ class Row(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a network holds beside its encoder; ``tied`` names second names under which tensors are stored again."""
+    """What a network holds beside its backbone.
+
+    Attributes:
+        rows: its own modules.
+        reads_pooler: whether it needs the pooler.
+        tied: second names under which tensors are stored again, with ``{prefix}`` for the layout's.
+        aliases: the same of names that only some files have; never written.
+        our_prefix: what stands before the backbone's names in our class.
+        prefixed: whether the library's class has its prefix before them.
+    """
 
     rows: tuple[Row, ...] = ()
     reads_pooler: bool = True
     tied: Mapping[str, str] = {}
+    aliases: Mapping[str, str] = {}
+    our_prefix: str = "backbone."
+    prefixed: bool = True
 
     @property
     def counted(self) -> bool:
@@ -69,13 +81,18 @@ class Layout:
         title: the library's name, for messages.
         column: the field of ``Row`` that holds its names.
         brand: what its class names begin with.
-        prefix: what stands before the encoder's names in a network with a head.
-        encoder, pooler: rows of the encoder.
-        heads: what each network holds beside it.
+        prefix: what stands before the backbone's names in a network with a head.
+        backbone: what all networks hold.
+        pooler: the part of the backbone that only some heads read.
+        heads: what each network holds beside it; the first is that of a file that does not say.
         head_names: beginnings of all names that belong to some head, ours or not.
+        kinds: what networks of ours hold the weights of classes whose names differ from ours, by what follows the
+            brand there.
         parts: what ``{part}`` stands for: query, key, value.
+        in_turn: whether one matrix holds all queries, all keys and all values, and not those of head after head.
         transposed: whether matrices are [out, in].
         buffers: constants that files of older versions hold beside the weights; never written.
+        trained_length: longest input of released networks whose positions are more; None where they use them all.
         suffixes: of the weight and the bias of tables, matrices and norms.
     """
 
@@ -83,13 +100,16 @@ class Layout:
     column: Literal["ours", "paddlenlp", "huggingface", "repository", "static"]
     brand: str
     prefix: str
-    encoder: tuple[Row, ...]
-    pooler: Row
+    backbone: tuple[Row, ...]
     heads: Mapping[Kind, Head]
-    head_names: tuple[str, ...]
+    head_names: tuple[str, ...] = ()
+    pooler: Row | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
     parts: tuple[str, ...] = ("",)
+    in_turn: bool = False
     transposed: bool = False
     buffers: tuple[str, ...] = ()
+    trained_length: int | None = None
     suffixes: Mapping[str, tuple[str, str]] = field(
         default_factory=lambda: dict.fromkeys(("table", "matrix", "norm"), _SUFFIXES)
     )
@@ -103,12 +123,19 @@ class Fit(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """One tensor of ours and the one foreign tensor, or three, that it is made of; ``shape`` is [in, out]."""
+    """One tensor of ours and the one foreign tensor, or three, that it is made of.
+
+    Attributes:
+        shape: [in, out] of a foreign one.
+        turned: whether it is stored [out, in].
+        parts: that lie side by side for every head here, and there each on its own or in turn; or 1.
+    """
 
     ours: str
     foreign: tuple[str, ...]
     shape: tuple[int, ...]
     turned: bool
+    parts: int
 
     @property
     def our_shape(self) -> tuple[int, ...]:
@@ -132,11 +159,11 @@ def fit(
 ) -> Fit:
     """Lays a stored state over a network.
 
-    The encoder must fit to the name and the number. The head may be absent as a whole, and so may the pooler where
+    The backbone must fit to the name and the number. The head may be absent as a whole, and so may the pooler where
     the head does not read it; tensors of other heads are left.
 
     Args:
-        state: stored tensors by foreign names, the encoder's with or without ``layout.prefix``.
+        state: stored tensors by foreign names, the backbone's with or without ``layout.prefix``.
         stored_kind: the network that the state is of, where that is known: another one's head is not this one's,
             though its names and shapes may be.
         labels: outputs of the network's classifier; as many as are stored where None.
@@ -147,18 +174,20 @@ def fit(
         UserError: unknown names, missing names, wrong shapes; on reading, tied tensors that differ.
     """
     prefix = layout.prefix if any(name.startswith(layout.prefix) for name in state) else ""
-    buffers = {prefix + name for name in layout.buffers}
+    layers = range(dict(config)["num_hidden_layers"])
+    buffers = {prefix + name.format(layer=layer) for name in layout.buffers for layer in layers}
     state = {name: tensor for name, tensor in state.items() if name not in buffers}
     head = layout.heads[kind]
-    targets = _encoder_targets(config, layout, kind, prefix)
-    pooler = list(_targets(layout.pooler, config, layout, _our_prefix(kind), prefix))
+    targets = _backbone_targets(config, layout, head, prefix)
+    pooler = _pooler_targets(config, layout, head, prefix)
     if (head.reads_pooler and not new_head) or _any_in(state, pooler):
         targets += pooler
     own = _head_targets(head, state, config, layout, labels)
     tied = {}
-    if not new_head and stored_kind in (None, kind) and _any_in(state, own):
+    if not new_head and stored_kind in (None, kind) and (not own or _any_in(state, own)):
         targets += own
-        tied = {alias: name for alias, name in head.tied.items() if alias in state}
+        second = {**head.tied, **head.aliases}
+        tied = {alias: name.format(prefix=prefix) for alias, name in second.items() if alias in state}
 
     expected = {name: t.foreign_shape for t in targets for name in t.foreign}
     expected |= {alias: expected.get(name, ()) for alias, name in tied.items()}
@@ -188,9 +217,9 @@ def write(state: Mapping[str, np.ndarray], config: BaseModel, layout: Layout, ki
         UserError: names that the network does not have, missing names, wrong shapes.
     """
     head = layout.heads[kind]
-    prefix = layout.prefix if head.rows else ""
-    targets = _encoder_targets(config, layout, kind, prefix)
-    pooler = list(_targets(layout.pooler, config, layout, _our_prefix(kind), prefix))
+    prefix = layout.prefix if head.prefixed else ""
+    targets = _backbone_targets(config, layout, head, prefix)
+    pooler = _pooler_targets(config, layout, head, prefix)
     if head.reads_pooler or any(target.ours in state for target in pooler):
         targets += pooler
     targets += _head_targets(head, state, config, layout, None)
@@ -199,7 +228,7 @@ def write(state: Mapping[str, np.ndarray], config: BaseModel, layout: Layout, ki
     foreign: State = {}
     for target in targets:
         foreign.update(zip(target.foreign, _split(state[target.ours], target, config), strict=True))
-    return foreign | {alias: foreign[name] for alias, name in head.tied.items()}
+    return foreign | {alias: foreign[name.format(prefix=prefix)] for alias, name in head.tied.items()}
 
 
 def read_into(tensor: Tensor, out: np.ndarray) -> None:
@@ -214,16 +243,16 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
     return one is other or (not isinstance(one, np.ndarray) and one == other)
 
 
-def _our_prefix(kind: Kind) -> str:
-    return "" if kind == "Model" else "backbone."
-
-
 def _any_in(state: Mapping[str, object], targets: Sequence[_Target]) -> bool:
     return any(name in state for target in targets for name in target.foreign)
 
 
-def _encoder_targets(config: BaseModel, layout: Layout, kind: Kind, prefix: str) -> list[_Target]:
-    return [t for row in layout.encoder for t in _targets(row, config, layout, _our_prefix(kind), prefix)]
+def _backbone_targets(config: BaseModel, layout: Layout, head: Head, prefix: str) -> list[_Target]:
+    return [t for row in layout.backbone for t in _targets(row, config, layout, head.our_prefix, prefix)]
+
+
+def _pooler_targets(config: BaseModel, layout: Layout, head: Head, prefix: str) -> list[_Target]:
+    return [] if layout.pooler is None else list(_targets(layout.pooler, config, layout, head.our_prefix, prefix))
 
 
 def _head_targets(
@@ -243,8 +272,9 @@ def _targets(
 
     A row with a size of 0 is a part that this network does not have.
     """
-    known = {**dict(config), "labels": labels}
-    sizes = tuple(size if isinstance(size, int) else known[size] for size in row.sizes)
+    sizes = tuple(
+        size if isinstance(size, int) else labels if size == "labels" else getattr(config, size) for size in row.sizes
+    )
     if row.kind == "table" and 0 in sizes:
         return
     parts = layout.parts if row.kind == "fused" else ("",)
@@ -256,7 +286,7 @@ def _targets(
         weight, bias = layout.suffixes["matrix" if row.kind == "fused" else row.kind]
         tensors = [(".weight", weight, sizes), (".bias", bias, sizes[-1:])][: 1 if row.kind == "table" else 2]
     foreign = getattr(row, layout.column)
-    for layer in range(known["num_hidden_layers"] if "{layer}" in row.ours else 1):
+    for layer in range(dict(config)["num_hidden_layers"] if "{layer}" in row.ours else 1):
         names = [prefix + foreign.format(layer=layer, part=part) for part in parts]
         for own, other, shape in tensors:
             yield _Target(
@@ -264,6 +294,7 @@ def _targets(
                 foreign=tuple(name + other for name in names),
                 shape=shape,
                 turned=layout.transposed and row.kind in ("matrix", "fused") and own == ".weight",
+                parts=3 if row.kind == "fused" and layout.in_turn else len(parts),
             )
 
 
@@ -310,9 +341,9 @@ class _Tied(NamedTuple):
 
 
 class _Joined(NamedTuple):
-    """A tensor of ours made of foreign ones: turned, and side by side for every head."""
+    """A tensor of ours made of foreign ones: turned, and its parts side by side for every head."""
 
-    parts: Sequence[Tensor]
+    tensors: Sequence[Tensor]
     target: _Target
     heads: int
 
@@ -321,31 +352,38 @@ class _Joined(NamedTuple):
         return self.target.our_shape
 
     def read_into(self, out: np.ndarray) -> None:
-        by_head = out.reshape(*self.shape[:-1], self.heads, len(self.parts), -1)
-        for n, part in enumerate(self.parts):
-            array = np.asarray(part)
+        by_head = out.reshape(*self.shape[:-1], self.heads, self.target.parts, -1)
+        for n, part in enumerate(self._parts()):
             if self.target.turned:
-                by_head[..., n, :] = array.reshape(self.heads, -1, array.shape[1]).transpose(2, 0, 1)
+                by_head[..., n, :] = part.reshape(self.heads, -1, part.shape[1]).transpose(2, 0, 1)
             else:
-                by_head[..., n, :] = array.reshape(*self.shape[:-1], self.heads, -1)
+                by_head[..., n, :] = part.reshape(*self.shape[:-1], self.heads, -1)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        out = np.empty(self.shape, np.asarray(self.parts[0]).dtype)
+        out = np.empty(self.shape, np.asarray(self.tensors[0]).dtype)
         self.read_into(out)
         return out
 
+    def _parts(self) -> Iterator[np.ndarray]:
+        for tensor in self.tensors:
+            yield from np.split(
+                np.asarray(tensor), self.target.parts // len(self.tensors), axis=0 if self.target.turned else -1
+            )
 
-def _joined(parts: Sequence[Tensor], target: _Target, config: BaseModel) -> Tensor:
-    if len(parts) == 1 and not target.turned:
-        return parts[0]
-    heads = dict(config)["num_attention_heads"] if len(parts) > 1 else 1
-    return _Joined(parts, target, heads)
+
+def _joined(tensors: Sequence[Tensor], target: _Target, config: BaseModel) -> Tensor:
+    if target.parts == 1 and not target.turned:
+        return tensors[0]
+    return _Joined(tensors, target, _heads(target, config))
 
 
 def _split(array: np.ndarray, target: _Target, config: BaseModel) -> list[np.ndarray]:
-    parts = [array]
-    if len(target.foreign) > 1:
-        lead = array.shape[:-1]
-        by_head = array.reshape(*lead, dict(config)["num_attention_heads"], len(target.foreign), -1)
-        parts = [by_head[..., n, :].reshape(*lead, -1) for n in range(len(target.foreign))]
-    return [np.ascontiguousarray(part.T if target.turned else part) for part in parts]
+    lead = array.shape[:-1]
+    by_part = array.reshape(*lead, _heads(target, config), target.parts, -1).swapaxes(-3, -2)
+    tensors = by_part.reshape(*lead, len(target.foreign), -1)
+    split = [tensors[..., n, :] for n in range(len(target.foreign))]
+    return [np.ascontiguousarray(tensor.T if target.turned else tensor) for tensor in split]
+
+
+def _heads(target: _Target, config: BaseModel) -> int:
+    return dict(config)["num_attention_heads"] if target.parts > 1 else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +120,41 @@ def lay(model: paddle.nn.Layer, found: Fit, place: str) -> list[str]:
     return new
 
 
+def found_in(
+    source: Source,
+    arch: str,
+    config: BaseModel,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    labels: int | None = None,
+    new_head: bool = False,
+) -> Fit:
+    """What a network takes of stored weights to start from.
+
+    Args:
+        arch: name of the network's architecture, ``family/Class``.
+        config: of the architecture.
+        shapes: of the network's parameters, by name.
+        labels, new_head: as of ``fit``.
+
+    Raises:
+        UserError: the weights do not fit.
+    """
+    start = registry.arch_start(arch)
+    if start is not None:
+        return start(source, shapes, new_head=new_head)
+    return fit(
+        source.tensors,
+        config,
+        source.layout,
+        source.kind_of(arch),
+        stored_kind=source.kind,
+        labels=labels,
+        new_head=new_head,
+        place=str(source.place),
+    )
+
+
 def tell(found: Fit, new: Sequence[str], place: str) -> None:
     """Logs what was drawn anew, and what was left."""
     if new:
@@ -130,16 +165,12 @@ def tell(found: Fit, new: Sequence[str], place: str) -> None:
 
 def _wanted(source: Source, head: str | None) -> Kind:
     if head == ENCODER:
+        if "Model" not in source.layout.heads:
+            raise UserError(f"{source.place}: a network of {source.family} has no encoder that stands alone")
         return "Model"
     if head is not None:
         return registry.task_arch(source.family, head).removeprefix(source.brand)
-    kind = source.kind or "Model"
-    if kind not in source.layout.heads:
-        raise UserError(
-            f"{source.place}: its head, {kind}, is not one that is here; take its encoder "
-            f"(head='{ENCODER}') or name another head"
-        )
-    return kind
+    return source.stored_kind()
 
 
 def _stored_labels(found: Fit) -> int | None:

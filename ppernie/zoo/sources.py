@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -35,9 +36,6 @@ CONFIG_FILES = ("config.json", "model_config.json", "ernie_config.json")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 _MAX_CONFIG = 16 * 1024 * 1024
-# Classes of other libraries that hold more than the network of ours that their weights fit.
-_KINDS = {"ForPretraining": "ForMaskedLM", "ForPreTraining": "ForMaskedLM"}
-
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,7 +57,9 @@ class Source:
         place: folder or file, for messages.
         folder: where the tokenizer's files lie.
         family: whose network it is.
-        library: who wrote it, a key of the family's ``LAYOUTS``.
+        library: who wrote it.
+        layout: how the weights are written.
+        brand: what the names of our classes of the family begin with.
         architecture: fields of the family's configuration, checked.
         tensors: by the library's names.
         kind: the stored network; None where nothing says it.
@@ -72,6 +72,8 @@ class Source:
     folder: Path
     family: str
     library: str
+    layout: Layout
+    brand: str
     architecture: dict[str, Any]
     tensors: Mapping[str, StoredTensor]
     kind: Kind | None = None
@@ -83,23 +85,27 @@ class Source:
         """What a class of ours, ``family/Class``, is."""
         return arch.partition("/")[2].removeprefix(self.brand)
 
-    @property
-    def brand(self) -> str:
-        """What the names of our classes of the family begin with."""
-        return layouts(self.family)["ppernie"].brand
+    def stored_kind(self) -> Kind:
+        """The stored network, or the layout's first where nothing says it. Raises UserError for one not here."""
+        kind = self.kind or next(iter(self.layout.heads))
+        if kind not in self.layout.heads:
+            raise UserError(
+                f"{self.place}: its head, {kind}, is not one that is here; take its encoder (head='encoder') or name "
+                "another head with ppernie.from_pretrained"
+            )
+        return kind
 
-    @property
-    def layout(self) -> Layout:
-        """How the weights are written."""
-        return layouts(self.family)[self.library]
+
+def layout_of(family: str, library: str, config: BaseModel) -> Layout:
+    """How a library writes a family's networks of this configuration. Raises UserError where it has none."""
+    return _converter(family).layout(library, config)
 
 
-def layouts(family: str) -> dict[str, Layout]:
-    """The ways in which a family's weights are written, by library. Raises UserError for one without a network."""
+def _converter(family: str) -> ModuleType:
     convert = registry.family_convert(family)
     if convert is None:
         raise UserError(f"this version has no network of the family {family}; its files can be downloaded, not loaded")
-    return convert.LAYOUTS
+    return convert
 
 
 def open_source(source: str | Path, variant: str | None = None) -> Source:
@@ -163,7 +169,7 @@ def _open_variant(variant: manifest.Variant) -> Source:
     if variant.network is None or variant.files == ():
         reason = variant.by_hand or variant.note
         raise UserError(f"{variant.name} cannot be downloaded: {reason}")
-    layouts(variant.network)
+    _converter(variant.network)
     folder = get_variant(variant)
     archives = [folder / file.name for file in variant.files if file.name.endswith(ARCHIVES)]
     path = _weight_file(_inside(unpacked(archives[0])) if archives else folder)
@@ -208,6 +214,10 @@ def _weight_file(folder: Path) -> Path:
         return others[0]
     if (folder / "deploy.yml").exists():
         raise UserError(f"{folder}: is an export, which Paddle Inference runs; weights are loaded from a model folder")
+    if (folder / "adapters.safetensors").exists():
+        raise UserError(
+            f"{folder}: holds adapters and not the network that they belong to; train with Tuning.save=whole"
+        )
     found = f"{len(others)} .pdparams files, name one" if others else f"none of {', '.join(WEIGHT_FILES)}"
     raise UserError(f"{folder}: not a model folder: it holds {found}")
 
@@ -242,14 +252,17 @@ def _configured(path: Path) -> Source:
 
 def _own(path: Path, description: ModelDescription) -> Source:
     family, _, name = description.arch["name"].partition("/")
-    layout = layouts(family)["ppernie"]
+    config = description.arch_config()
+    layout = layout_of(family, "ppernie", config)
     task = description.task or {}
     return Source(
         place=path,
         folder=path.parent,
         family=family,
         library="ppernie",
-        architecture=description.arch_config().model_dump(),
+        layout=layout,
+        brand=layout.brand,
+        architecture=config.model_dump(),
         tensors=open_weights(path),
         kind=name.removeprefix(layout.brand),
         labels=tuple(task.get("labels") or ()) or None,
@@ -269,15 +282,18 @@ def _described(
     library = _library(path, tensors)
     said = said or _Said()
     checked = check_architecture(family, fields, where or str(path))
-    kind = said.architectures[0].removeprefix(layouts(family)[library].brand) if said.architectures else None
+    layout = layout_of(family, library, checked)
+    kind = said.architectures[0].removeprefix(layout.brand) if said.architectures else None
     return Source(
         place=path,
         folder=path.parent,
         family=family,
         library=library,
+        layout=layout,
+        brand=layout_of(family, "ppernie", checked).brand,
         architecture=checked.model_dump(),
         tensors=tensors,
-        kind=_KINDS.get(kind, kind) if kind else None,
+        kind=layout.kinds.get(kind, kind) if kind else None,
         labels=tuple(label for _, label in sorted(said.id2label.items())) if said.id2label else None,
         choices=said.num_choices,
     )
@@ -308,11 +324,11 @@ def _library(path: Path, tensors: Mapping[str, StoredTensor]) -> str:
         return "repository"
     if any("_multi_head_att_" in name for name in tensors):
         return "static"
-    if any(".self_attn.q_proj." in name for name in tensors):
+    if any(".self_attn.q_proj." in name or ".attention.query_key_value." in name for name in tensors):
         return "paddlenlp"
     shown = ", ".join(list(tensors)[:5]) or "none"
     raise UserError(
-        f"{path}: these are no weights of an encoder that PaddleNLP, Hugging Face or ppernie wrote; names: {shown}"
+        f"{path}: these are no weights of a network that PaddleNLP, Hugging Face or ppernie wrote; names: {shown}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -60,13 +60,16 @@ def allocate(network: paddle.nn.Layer) -> None:
         paddle.empty(parameter.shape, parameter.dtype)._share_buffer_to(parameter)
 
 
-def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: str) -> None:
+def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: str, but: Collection[str] = ()) -> None:
     """Sets every parameter of a model; names and shapes must agree exactly.
+
+    Args:
+        but: names of parameters that stay as they are.
 
     Raises:
         UserError: lists what is missing, unexpected or of another shape; or the weights cannot be read.
     """
-    own = dict(model.named_parameters())
+    own = {name: parameter for name, parameter in model.named_parameters() if name not in but}
     problems = [f"missing {name}" for name in own if name not in weights]
     problems += [f"unexpected {name}" for name in weights if name not in own]
     problems += [

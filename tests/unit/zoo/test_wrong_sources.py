@@ -34,7 +34,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("ernie-3.0-bse-zh", "no such folder or file, and no released model; did you mean 'ernie-3.0-base-zh'?"),
         ("output/nowhere", "no such folder or file, and no released model; `ppernie download list` shows them all"),
         ("glm-130b", "cannot be downloaded"),
-        ("chatglm-6b", "no network of the family"),
+        ("chatglm-6b", "not cached, and PPERNIE_OFFLINE forbids to connect"),
         ("ernie-5.0", "cannot be downloaded"),
         ("ftp://example.org/model.pdparams", "ftp"),
         ("x" * 5000, "no such folder or file"),
@@ -104,5 +104,5 @@ def test_folders_that_are_no_models(origin: Any, tmp_path: Path) -> None:
 def test_weights_that_are_no_encoder(tmp_path: Path) -> None:
     save_file({"conv1.weight": np.zeros((2, 2), np.float32)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text('{"model_type": "ernie"}')
-    with pytest.raises(UserError, match="no weights of an encoder .* names: conv1.weight"):
+    with pytest.raises(UserError, match="no weights of a network .* names: conv1.weight"):
         ppernie.from_pretrained(tmp_path)

@@ -1,0 +1,1 @@
+"""Compression: smaller networks that compute nearly the same."""

@@ -1,0 +1,71 @@
+"""Quantised weights as they lie in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ppernie.errors import UserError
+from ppernie.slim.weight_only.arithmetic import Scheme, dequantize
+from ppernie.zoo.formats import StoredTensor
+from ppernie.zoo.formats.rows import RowTensor, take_rows
+
+
+def scale_name(name: str) -> str:
+    """The name of the scales of a quantised weight."""
+    return f"{name}_scale"
+
+
+@dataclass(frozen=True)
+class QuantizedTensor(RowTensor):
+    """A quantised matrix; read as any other tensor it is the float32 matrix [in, out] that it stands for.
+
+    Attributes:
+        weight: its whole numbers, int8 [out, in] or [out, in / 2].
+        scale: its scales, float16 [out] or [out, groups].
+    """
+
+    weight: StoredTensor
+    scale: StoredTensor
+    scheme: Scheme
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
+        return dequantize(take_rows(self.weight, start, stop), take_rows(self.scale, start, stop), self.scheme)
+
+
+def pair_up(
+    tensors: Mapping[str, StoredTensor], quantized: list[str], scheme: Scheme, place: Path
+) -> dict[str, StoredTensor]:
+    """Weights by name, those that are quantised made of their two tensors.
+
+    Raises:
+        UserError: one of the two is missing or is not as the scheme says.
+    """
+    missing = [key for name in quantized for key in (name, scale_name(name)) if key not in tensors]
+    if missing:
+        raise UserError(f"{place}: {', '.join(missing[:10])}: missing, though config.json says that it is quantised")
+    scales = {scale_name(name) for name in quantized}
+    return {
+        name: _paired(name, tensor, tensors[scale_name(name)], scheme, place) if name in quantized else tensor
+        for name, tensor in tensors.items()
+        if name not in scales
+    }
+
+
+def _paired(name: str, weight: StoredTensor, scale: StoredTensor, scheme: Scheme, place: Path) -> QuantizedTensor:
+    outputs, inputs = weight.shape[0], weight.shape[-1] * 8 // scheme.bits
+    try:
+        fits = scale.shape == scheme.scale_shape(outputs, inputs)
+    except ValueError:
+        fits = False
+    if not fits or len(weight.shape) != 2 or (weight.dtype, scale.dtype) != ("int8", "float16"):
+        raise UserError(
+            f"{place}: {name} is {weight.dtype} {list(weight.shape)} with scales {scale.dtype} {list(scale.shape)}, "
+            f"which are no weights of {scheme.bits} bits"
+            + (f" in groups of {scheme.group_size}" if scheme.group_size else "")
+        )
+    return QuantizedTensor(weight.path, "float32", (inputs, outputs), True, weight, scale, scheme)
