@@ -7,6 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+def check_multiple(config: BaseModel, size: str, parts: str) -> None:
+    """Raises ValueError unless the field ``size`` is a multiple of the field ``parts``."""
+    whole, count = getattr(config, size), getattr(config, parts)
+    if whole % count:
+        raise ValueError(f"{size} {whole} is not a multiple of {parts} {count}")
+
+
 class EncoderConfig(BaseModel):
     """A text encoder (``ppernie.nn.TextEncoder``); every field is explicit."""
 
@@ -34,10 +41,7 @@ class EncoderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> EncoderConfig:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
+        check_multiple(self, "hidden_size", "num_attention_heads")
         if self.pad_token_id >= self.vocab_size:
             raise ValueError(f"pad_token_id {self.pad_token_id} lies outside the vocabulary of {self.vocab_size}")
         return self

@@ -8,7 +8,7 @@ of other libraries (``ppernie.zoo.sources``), and its ``zoo.yaml`` the released 
 A network beside the family's own is a package inside of it that the family's ``networks`` names: it has
 ``architectures``, ``config_class``, ``modeling`` and ``plan`` as a family has, and ``variants``, its sizes by name.
 Either may declare ``tasks`` of its own, by name with module and class inside the package. Its ``start`` says what such
-a network takes of other weights, and its ``zero_shot`` how it scores texts.
+a network takes of other weights, its ``zero_shot`` and ``harness`` how it answers tasks that it was not trained for.
 """
 
 from __future__ import annotations
@@ -104,9 +104,12 @@ def family_config(name: str) -> type[BaseModel] | None:
 
 def family_convert(name: str) -> ModuleType | None:
     """The family's ``convert`` module; None where it has none."""
-    if importlib.util.find_spec(f"{_family(name).__name__}.convert") is None:
-        return None
-    return importlib.import_module(f"{_ZOO}.{name}.convert")
+    return _optional_module(_family(name), "convert")
+
+
+def family_shards(name: str) -> ModuleType | None:
+    """The family's ``shards``, which reads and writes the tensor-parallel files it was published in; None without."""
+    return _optional_module(_family(name), "shards")
 
 
 def family_plan(name: str) -> Plan:
@@ -115,10 +118,16 @@ def family_plan(name: str) -> Plan:
 
 
 def _plan(package: ModuleType) -> Plan:
-    if importlib.util.find_spec(f"{package.__name__}.plan") is None:
+    module = _optional_module(package, "plan")
+    if module is None:
         name = package.__name__.removeprefix(f"{_ZOO}.")
         raise UserError(f"the family {name} has no plan: it runs with Distributed.mp = 1 alone")
-    return importlib.import_module(f"{package.__name__}.plan").PLAN
+    return module.PLAN
+
+
+def _optional_module(package: ModuleType, name: str) -> ModuleType | None:
+    path = f"{package.__name__}.{name}"
+    return importlib.import_module(path) if importlib.util.find_spec(path) else None
 
 
 def _packages(family: str) -> list[ModuleType]:
@@ -161,10 +170,8 @@ def arch_plan(name: str) -> Plan:
 
 def arch_start(name: str) -> Callable[..., Any] | None:
     """What the architecture takes of other weights (``start_from``); None where the family's layouts say it."""
-    package = _split(name)[0].__name__
-    if importlib.util.find_spec(f"{package}.start") is None:
-        return None
-    return importlib.import_module(f"{package}.start").start_from
+    module = _optional_module(_split(name)[0], "start")
+    return module.start_from if module else None
 
 
 def arch_zero_shot(name: str) -> Any:
@@ -172,10 +179,22 @@ def arch_zero_shot(name: str) -> Any:
 
     Raises UserError where there is none.
     """
-    package = _split(name)[0].__name__
-    if importlib.util.find_spec(f"{package}.zero_shot") is None:
+    return _scorer(name, "zero_shot")
+
+
+def arch_harness(name: str) -> Any:
+    """The class that answers by networks of the architecture (``ppernie.harness``); imports paddle.
+
+    Raises UserError where there is none.
+    """
+    return _scorer(name, "harness")
+
+
+def _scorer(name: str, room: str) -> Any:
+    module = _optional_module(_split(name)[0], room)
+    if module is None:
         raise UserError(f"{name}: no network of this kind scores texts without being trained for it")
-    return importlib.import_module(f"{package}.zero_shot").Scorer
+    return module.Scorer
 
 
 def network_class(family: str, name: str) -> Any:

@@ -30,3 +30,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="model folder; the best_model of Global.output_dir by default",
     )
+
+
+def add_task_options(parser: argparse.ArgumentParser) -> None:
+    """``-o``, options of a saved model's task."""
+    parser.add_argument(
+        "-o",
+        "--override",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set an option of the model's task, such as max_target_length=100 or decoding.strategy=beam",
+    )

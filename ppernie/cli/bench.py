@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "measure training, pretraining, inference, loading, checkpoints, tokenizing, corpora or many ranks"
+HELP = "measure training, inference, generation, loading, checkpoints, tokenizing, corpora, shards or many ranks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infer.add_argument("--rounds", type=int, default=20, metavar="N")
     infer.add_argument("--threads", type=int, default=2, metavar="N")
 
+    generate = benches.add_parser("generate", help="tokens a second beside PaddleNLP's GLM and Hugging Face's Llama")
+    generate.add_argument("--sizes", nargs="+", default=["4x256"], metavar="LAYERSxHIDDEN")
+    generate.add_argument("--rounds", type=int, default=10, metavar="N", help="generations of each side")
+    generate.add_argument("--threads", type=int, default=1, metavar="N")
+
     load = benches.add_parser("load", help="loading weights beside PaddleNLP's and Hugging Face's from_pretrained")
     load.add_argument("--sizes", nargs="+", default=["12x768"], metavar="LAYERSxHIDDEN")
     load.add_argument("--rounds", type=int, default=5, metavar="N", help="loads of each side")
@@ -46,6 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checkpoint.add_argument("--size-mb", type=int, default=2048, metavar="N")
     checkpoint.add_argument("--rounds", type=int, default=3, metavar="N", help="saves and loads of each side")
     checkpoint.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
+
+    shards = benches.add_parser("shards", help="converting published shards of GLM-130B's width, and its memory")
+    shards.add_argument("--layers", type=int, default=1, metavar="N")
+    shards.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
+    shards.add_argument("--heads", type=int, default=96, metavar="N")
+    shards.add_argument("--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network")
+    shards.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
+    shards.add_argument("--ranks", type=int, default=8, metavar="N", help="tensor-parallel ranks, a file each")
+    shards.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the converted weights")
+    shards.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
     distributed = benches.add_parser("distributed", help="one rank with Distributed, without it, and a bare loop")
     distributed.add_argument("--sizes", nargs="+", default=["4x312"], metavar="LAYERSxHIDDEN")
@@ -72,6 +87,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.infer import benchmark as benchmark_inference
 
         return benchmark_inference(args.sizes, args.batches, args.rounds, args.threads)
+    if args.bench == "generate":
+        from ppernie.bench.generate import benchmark as benchmark_generation
+
+        return benchmark_generation(args.sizes, args.rounds, args.threads)
     if args.bench == "load":
         from ppernie.bench.load import benchmark as benchmark_loading
 
@@ -84,6 +103,12 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.checkpoint import benchmark as benchmark_checkpoint
 
         return benchmark_checkpoint(args.size_mb, args.rounds, args.folder)
+    if args.bench == "shards":
+        from ppernie.bench.shards import benchmark as benchmark_shards
+
+        return benchmark_shards(
+            args.layers, args.hidden, args.heads, args.inner, args.vocab, args.ranks, args.bits, args.folder
+        )
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks
 

@@ -12,13 +12,16 @@ from ppernie import __version__
 from ppernie.errors import Interrupted, UserError
 
 _COMMANDS = (
+    "tokenizer",
     "preprocess",
     "lexicon",
     "train",
     "eval",
     "export_model",
     "predict",
+    "complete",
     "zero_shot",
+    "harness",
     "download",
     "convert",
     "plan",

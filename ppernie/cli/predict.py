@@ -13,6 +13,8 @@ HELP = "answer lines of text or JSON with an exported or a trained model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ppernie.cli.arguments import add_task_options
+
     parser.add_argument("--model", required=True, metavar="DIR", help="export folder or model folder")
     parser.add_argument(
         "--input", required=True, metavar="FILE|-", help="lines of text or JSON; - reads standard input"
@@ -21,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    add_task_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open(args.input)) if args.input != "-" else sys.stdin.buffer
-        pipeline = open_pipeline(args.model, device=args.device, precision=args.precision, threads=args.threads)
+        pipeline = open_pipeline(
+            args.model, device=args.device, precision=args.precision, threads=args.threads, overrides=args.override
+        )
         if source.isatty():
             pipeline.batch_size = 1
         sink: TextIO = sys.stdout

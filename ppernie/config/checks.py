@@ -21,6 +21,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_parts(value, report)
     _check_tensor_parallel(value, report)
     _check_pipeline(value, report)
+    _check_tuning(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -114,4 +115,26 @@ def _check_pipeline(value: Any, report: Report) -> None:
     if virtual > 1 and isinstance(batches, int) and batches % pp:
         report.add(
             ("Distributed", "schedule"), f"interleaved needs a Train.accumulate_steps that is a multiple of pp = {pp}"
+        )
+    if virtual > 1 and value("Train.progressive.accumulate_steps"):
+        report.add(
+            ("Train", "progressive", "accumulate_steps"), "interleaved needs as many batches in every step; take 1f1b"
+        )
+
+
+def _check_tuning(value: Any, report: Report) -> None:
+    lora, prefix = value("Tuning.lora"), value("Tuning.prefix")
+    if lora is None and prefix is None:
+        if value("Tuning.save") == "adapters":
+            report.add(("Tuning", "save"), "there are no adapters; set Tuning.lora or Tuning.prefix, or leave save out")
+        return
+    adapters = "prefix" if lora is None else "lora"
+    if lora is not None and prefix is not None:
+        report.add(("Tuning", "prefix"), "goes without Tuning.lora; leave one of them out")
+    if value("Global.pretrained_model") is None:
+        report.add(("Tuning", adapters), "needs a network to adapt; set Global.pretrained_model")
+    mp = value("Distributed.mp")
+    if mp is not None and mp > 1 and value("Tuning.lora.dropout"):
+        report.add(
+            ("Tuning", "lora", "dropout"), f"the {mp} ranks of Distributed.mp would drop different inputs; set 0"
         )

@@ -21,9 +21,30 @@ def known_keys(model: type[BaseModel], prefix: KeyPath = ()) -> dict[KeyPath, Fi
         path = (*prefix, name)
         keys[path] = field
         for kind in _kinds(field.annotation):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
+            if _is_model(kind):
                 keys |= known_keys(kind, path)
     return keys
+
+
+def keys_beside(model: type[BaseModel], path: KeyPath) -> dict[KeyPath, FieldInfo]:
+    """The keys that the map around ``path`` may hold; it may lie in lists and maps of models, too."""
+    kinds: list[Any] = [model]
+    for step in path[:-1]:
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    models = [kind for kind in kinds if _is_model(kind)]
+    return {key: field for kind in models for key, field in known_keys(kind, path[:-1]).items()}
+
+
+def _inside(kind: Any, step: str | int) -> Iterator[Any]:
+    """The kinds of what stands at ``step`` of a model, a list or a map."""
+    if get_origin(kind) in (dict, list, tuple):
+        yield from _kinds(get_args(kind)[-1])
+    elif _is_model(kind) and step in kind.model_fields:
+        yield from _kinds(kind.model_fields[step].annotation)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def is_free_map(field: FieldInfo | None) -> bool:

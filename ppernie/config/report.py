@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ppernie.config.keys import known_keys, nearest_key
+from ppernie.config.keys import keys_beside, known_keys, nearest_key
 from ppernie.config.messages import MISSING, UNKNOWN
 from ppernie.config.sections import Config
 from ppernie.config.settings import KeyPath, Settings, dotted
@@ -16,16 +17,22 @@ from ppernie.errors import UserError
 
 
 class Report:
-    """Collects problems by key path, names where each key was set, and raises them together."""
+    """Collects problems by key path, names where each key was set, and raises them together.
 
-    def __init__(self, settings: Settings, complaints: Sequence[str] = ()) -> None:
-        self.settings = settings
-        self.known: dict[KeyPath, FieldInfo] = known_keys(Config)
+    Args:
+        complaints: problems already found.
+        model: of the whole config.
+    """
+
+    def __init__(self, settings: Settings, complaints: Sequence[str] = (), model: type[BaseModel] = Config) -> None:
+        self.settings, self.model = settings, model
+        self.known: dict[KeyPath, FieldInfo] = known_keys(model)
         self._lines = list(complaints)
         self._faulty: set[KeyPath] = set()
 
     def add(self, path: KeyPath, problem: str) -> None:
         """Note a problem with the key at ``path``."""
+        self.known |= keys_beside(self.model, path)
         if problem == UNKNOWN:
             near = nearest_key(path, self.known)
             problem += f"; did you mean {near}?" if near else ""

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from ppernie.peft import Lora, Prefix
 
 Steps = Annotated[int, Field(ge=0)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Degree = Annotated[int, Field(ge=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+def _percent_of_fewrel(percent: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+    first, last = percent
+    if info.data.get("format", "fewrel") != "fewrel":
+        raise ValueError("goes with format: fewrel, and with no other")
+    if first >= last:
+        raise ValueError(f"[{first}, {last}] holds nothing; give where a part begins and a higher one where it ends")
+    return percent
+
+
+#: Behind a field ``format``.
+FewrelPercent = Annotated[tuple[Percent, Percent], AfterValidator(_percent_of_fewrel)]
 
 
 class Section(BaseModel):
@@ -84,9 +100,24 @@ class TaskSection(TaskHead):
 class TokenizerSection(Section):
     """How text becomes token ids."""
 
-    name: Literal["ernie"] = Field(default="ernie", description="Kind of tokenizer")
-    vocab_file: str | None = Field(default=None, description="Vocabulary file; null takes the pretrained model's")
-    lowercase: bool = Field(default=True, description="Lower-case the text first")
+    name: Literal["ernie", "icetk", "glm_chinese", "glm_gpt2"] = Field(
+        default="ernie", description="Kind of the vocabulary file"
+    )
+    vocab_file: str | None = Field(
+        default=None,
+        description="vocab.txt of ernie, SentencePiece model of icetk and glm_chinese, or vocab.json of glm_gpt2 with"
+        " merges.txt beside it; null takes the folder's, or the pretrained model's",
+    )
+    folder: str | None = Field(
+        default=None, description="Folder of a tokenizer, such as ppernie tokenizer writes, in place of vocab_file"
+    )
+    lowercase: bool = Field(default=True, description="Lower-case the text first; of ernie")
+    image_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Ids before the first piece of icetk; null takes 20,000, and 0 where the model holds the commands",
+    )
 
 
 class Source(Section):
@@ -97,8 +128,13 @@ class Source(Section):
     corpus: str | None = Field(default=None, description="Folder that ppernie preprocess wrote, for pretraining")
     subset: str | None = Field(default=None, description="Part of the named data set, such as a task of a benchmark")
     split: str | None = Field(default=None, description="Split of the named data set, such as train")
-    format: Literal["jsonl", "json", "tsv", "csv", "conll", "squad", "cluewsc", "text"] | None = Field(
+    format: Literal["jsonl", "json", "tsv", "csv", "conll", "squad", "cluewsc", "fewrel", "text"] | None = Field(
         default=None, description="Layout of the files; null goes by the extension"
+    )
+    percent: FewrelPercent | None = Field(
+        default=None,
+        description="Part of a file of format fewrel, [0, 50] its first half by a hash of the two entities: parts that"
+        " do not overlap share no pair of entities; null takes all",
     )
     columns: list[str] | None = Field(default=None, description="Column names of a TSV or CSV file without a header")
     header: bool | None = Field(
@@ -169,6 +205,9 @@ class Progressive(Section):
     steps: int = Field(ge=1, description="Steps of growth; Optimizer.schedule.warmup sets those of the learning rate")
     length: int | None = Field(default=None, ge=4, description="First length in tokens; null is the full one")
     batch_size: int | None = Field(default=None, ge=1, description="First Train.batch_size; null is the full one")
+    accumulate_steps: int | None = Field(
+        default=None, ge=1, description="First Train.accumulate_steps; null is the full one"
+    )
     dropout: bool = Field(default=True, description="Whether dropout grows, from 0")
 
 
@@ -195,6 +234,23 @@ class TrainSection(Section):
     hang_after: float | None = Field(
         default=1800.0, gt=0, description="Seconds after which a step that has not ended is reported; null does not"
     )
+
+
+class TuningSection(Section):
+    """What of a pretrained model learns: all of it or, with one of the adapters, these and what the model lacks."""
+
+    lora: Lora | None = Field(default=None, description="Low-rank updates of linear layers")
+    prefix: Prefix | None = Field(default=None, description="Keys and values that every token sees (P-tuning v2)")
+    save: Literal["whole", "adapters"] = Field(
+        default="whole",
+        description="The model folder: whole stands alone, low-rank updates added to the weights; adapters holds what "
+        "has learnt, and which pretrained model it belongs to",
+    )
+
+    @property
+    def on(self) -> bool:
+        """Whether the network has adapters."""
+        return self.lora is not None or self.prefix is not None
 
 
 class EvalSection(Section):
@@ -228,6 +284,7 @@ class Config(Section):
     Optimizer: OptimizerSection = Field(description="How gradients change the weights")
     AMP: AmpSection = Field(default=AmpSection(), description="Mixed precision")
     Train: TrainSection = Field(description="The training loop")
+    Tuning: TuningSection = Field(default=TuningSection(), description="What of a pretrained model learns")
     Eval: EvalSection = Field(default=EvalSection(), description="Evaluation")
     Export: ExportSection = Field(default=ExportSection(), description="The static graph and its proof")
 

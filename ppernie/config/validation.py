@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,13 +12,29 @@ from pydantic import BaseModel, ValidationError
 from ppernie import registry
 from ppernie.config.checks import cross_check
 from ppernie.config.keys import closest, known_keys
+from ppernie.config.loader import read_settings
 from ppernie.config.messages import MISSING, UNKNOWN, plain_problems, shown
+from ppernie.config.overrides import apply_overrides
 from ppernie.config.report import Report
 from ppernie.config.sections import ArchHead, ArchSection, Config, TaskHead, TaskSection
 from ppernie.config.settings import KeyPath, Settings
 from ppernie.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_as(model: type[Model], path: str | Path, overrides: Sequence[str] = ()) -> tuple[Model | None, Report]:
+    """Reads a config file of another kind than a run's, with its bases and ``-o`` overrides.
+
+    Returns:
+        What the file says, None where it does not fit the model; and the report of all problems, not yet raised.
+
+    Raises:
+        UserError: the file, or one of its bases, cannot be read.
+    """
+    settings = read_settings(path)
+    report = Report(settings, apply_overrides(settings, overrides), model)
+    return _parse(model, settings.values, (), report), report
 
 
 def validate(settings: Settings, complaints: Sequence[str] = ()) -> Config:

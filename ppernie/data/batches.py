@@ -75,6 +75,10 @@ class Batches(ABC):
     def make(self, number: int, epoch: int) -> Batch:
         """This rank's part of a batch, with its ``Counts`` as the array ``counts``."""
 
+    def ends(self, accumulate_steps: int) -> np.ndarray:
+        """int64 [steps], the batches of an epoch that each step and those before it take."""
+        return np.append(np.arange(accumulate_steps, len(self), accumulate_steps), len(self))
+
     def iterate(self, epoch: int, start: int = 0) -> Iterator[tuple[dict[str, paddle.Tensor], Counts]]:
         """Batches ``start``, ``start + 1``, ... of an epoch, as tensors on the current device."""
         from paddle.io import DataLoader
@@ -118,16 +122,23 @@ class TrainingBatches(Batches):
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch_size)
 
+    def iterate(self, epoch: int, start: int = 0) -> Iterator[tuple[dict[str, paddle.Tensor], Counts]]:
+        self._planned(epoch)  # once, for all the workers that are forked after it
+        return super().iterate(epoch, start)
+
     def make(self, number: int, epoch: int) -> Batch:
         """A rank for which nothing is left gets an item whose counts are 0, since all ranks compute together."""
-        if self._plan[0] != epoch:
-            self._plan = (epoch, plan_epoch(self._lengths, self.batch_size, self.seed, epoch))
-        indices = self._plan[1][number]
+        indices = self._planned(epoch)[number]
         own = np.array_split(indices, self.world)[self.rank]
         features = [
             self.task.encode(self.items[i], (self.seed, epoch, int(i))) for i in (own if len(own) else indices[:1])
         ]
         return counted(self.task, self.task.collate(features), len(own))
+
+    def _planned(self, epoch: int) -> list[np.ndarray]:
+        if self._plan[0] != epoch:
+            self._plan = (epoch, plan_epoch(self._lengths, self.batch_size, self.seed, epoch))
+        return self._plan[1]
 
 
 def counted(task: Task, batch: Batch, samples: int) -> Batch:
@@ -167,3 +178,15 @@ def evaluation_batches(task: Task, items: Sequence[Item], batch_size: int) -> It
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
         yield indices, task.collate([task.encode(items[i], (0, 0, int(i))) for i in indices])
+
+
+def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows of like length, longest first, in batches of at most ``tokens``, padding included.
+
+    A row that is longer is a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")[::-1].tolist()
+    while order:
+        count = max(tokens // max(lengths[order[0]], 1), 1)
+        yield order[:count]
+        order = order[count:]

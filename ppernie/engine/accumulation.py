@@ -47,17 +47,17 @@ class Accumulation:
         """Leaves the gradients of ``scale`` times the loss, summed over the ranks.
 
         Returns:
-            The objectives' mean losses, and the norm of the gradients of the loss.
+            The mean losses of the objectives that have labelled units, and the norm of the gradients of the loss.
         """
         objectives = self._task.objectives
         counted = [sum(counts.weights[i] for _, counts in micro_batches) for i in range(len(objectives))]
         self._pace.end()
-        units = {name: max(n, 1.0) for name, n in zip(objectives, self._ranks.all_sum(counted), strict=True)}
+        units = dict(zip(objectives, self._ranks.all_sum(counted), strict=True))
         found: list[dict[str, paddle.Tensor]] = []
 
         def loss_of(outputs: Any, number: int) -> paddle.Tensor:
             batch, counts = micro_batches[number]
-            means = {name: loss / units[name] for name, loss in self._task.losses(outputs, batch).items()}
+            means = {name: loss / max(units[name], 1.0) for name, loss in self._task.losses(outputs, batch).items()}
             loss = paddle.add_n([objectives[name] * mean for name, mean in means.items()])
             if not counts.samples:
                 return loss * 0.0  # another rank has this item
@@ -80,4 +80,4 @@ class Accumulation:
         here = [sum(float(means.get(name, 0.0)) for means in found) if is_first else 0.0 for name in objectives]
         losses = self._ranks.all_sum(here, over="all")
         norm = gradient_norm(self._parameters, self._share, self._ranks) / scale
-        return dict(zip(objectives, losses, strict=True)), norm
+        return {name: loss for name, loss in zip(objectives, losses, strict=True) if units[name]}, norm

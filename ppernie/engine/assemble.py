@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ppernie import registry
+from ppernie.data.corpus import open_corpus
 from ppernie.data.readers import Purpose, read_examples
-from ppernie.data.tokenizers import ErnieTokenizer, Tokenizer
+from ppernie.data.tokenizers import Tokenizer
+from ppernie.data.tokenizers.settings import tokenizer_of
 from ppernie.errors import UserError
+from ppernie.peft import Base
+from ppernie.peft.plan import plan_with_adapters
+from ppernie.peft.weights import fingerprint
 from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.layout import Fit, fit
-from ppernie.zoo.pretrained import tell
+from ppernie.zoo.layout import Fit
+from ppernie.zoo.pretrained import found_in, tell
 from ppernie.zoo.sources import Source, open_source
 from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
 from ppernie.zoo.weights import fill
 
 if TYPE_CHECKING:
+    import paddle
+
     from ppernie.config import sections
     from ppernie.config.sections import Config
     from ppernie.data.streams import Stream
     from ppernie.parallel.network import Share
+    from ppernie.parallel.plan import Plan
     from ppernie.parallel.ranks import Ranks
     from ppernie.tasks.base import Batch, Item, Task
 
@@ -98,15 +106,13 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
 
 
 def _streams(config: Config, task: PretrainingTask, part: sections.Source | None, key: str) -> Mapping[str, Stream]:
-    from ppernie.data.corpus import open_corpus
-
     if part is None:
         return {}
     if part.corpus is None:
         raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
     corpus = open_corpus(Path(config.Data.root or "", part.corpus))
     corpus.check(task.tokenizer)
-    streams = task.streams(corpus)
+    streams = task.streams(corpus, config.Arch.model)
     for name, stream in streams.items():
         logger.info("%s: %d samples of %s", key, len(stream), name)
     return streams
@@ -125,57 +131,63 @@ def build_tokenizer(config: Config, source: Source | None) -> Tokenizer:
     """The pretrained model's tokenizer, whose ids its weights know; without one, that of ``Data.tokenizer``."""
     if source is not None and has_tokenizer(source.folder):
         return read_tokenizer(source.folder)
-    section = config.Data.tokenizer
-    if section is None or section.vocab_file is None:
+    tokenizer = tokenizer_of(config.Data.tokenizer) if config.Data.tokenizer is not None else None
+    if tokenizer is None:
         raise UserError(
             "Data.tokenizer.vocab_file is missing: name a vocab.txt, or set Global.pretrained_model to a released "
             "model or a model folder"
         )
-    return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
+    return tokenizer
 
 
 def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     """This rank's share of the network: with new weights, or those of ``Global.pretrained_model``.
 
     Its encoder must fit exactly. A head of which it stores nothing is drawn anew, and logged. What is drawn depends on
-    the seed and the parameter's name alone.
+    the seed and the parameter's name alone. With ``Tuning`` the network has adapters, and only what is drawn learns.
     """
     from ppernie.parallel.network import build_network, draw_parameters, parts_of
+    from ppernie.peft.network import add_adapters, connect_adapters
 
-    arch, source = config.Arch, parts.source
-    share = build_network(
-        lambda: parts.description.build_model(parts.task),
-        lambda: registry.arch_plan(arch.name),
-        arch.model,
-        ranks,
-        config.Distributed,
-    )
+    arch, source, tuning = config.Arch, parts.source, config.Tuning
+
+    def plan() -> Plan:
+        return plan_with_adapters(registry.arch_plan(arch.name))
+
+    def build() -> paddle.nn.Layer:
+        network = parts.description.build_model(parts.task)
+        if tuning.on:
+            add_adapters(network, plan(), tuning)
+        return network
+
+    share = build_network(build, plan, arch.model, ranks, config.Distributed)
+    connect_adapters(share.network, tuning)
     found = Fit({}, []) if source is None else _found(config, parts, source, share)
     fill(dict(share.network.named_parameters()), parts_of(found.tensors, share))
     new = [name for name in share.cuts if name not in found.tensors]
     draw_parameters(share, new, config.Global.seed)
     if source is not None:
         tell(found, new, str(source.place))
-    return share
+    return _frozen(config, share, found, ranks) if tuning.on else share
 
 
 def _found(config: Config, parts: Parts, source: Source, share: Share) -> Fit:
     """What the network takes of pretrained weights."""
-    arch = config.Arch
-    start = registry.arch_start(arch.name)
-    if start is not None:
-        shapes = {name: cut.shape for name, cut in share.cuts.items()}
-        return start(source, shapes, new_head=config.Global.new_head)
-    return fit(
-        source.tensors,
-        arch.model,
-        source.layout,
-        source.kind_of(arch.name),
-        stored_kind=source.kind,
-        labels=parts.task.head().get("num_labels"),
-        new_head=config.Global.new_head,
-        place=str(source.place),
-    )
+    shapes = {name: cut.shape for name, cut in share.cuts.items()}
+    labels = parts.task.head().get("num_labels")
+    return found_in(source, config.Arch.name, config.Arch.model, shapes, labels=labels, new_head=config.Global.new_head)
+
+
+def _frozen(config: Config, share: Share, found: Fit, ranks: Ranks) -> Share:
+    """The share with what was found of the pretrained network for the base of its adapters."""
+    from ppernie.peft.network import freeze
+
+    model = config.Global.pretrained_model
+    assert model is not None
+    freeze(share.network, found.tensors.keys())
+    checksum = ranks.broadcast_object(fingerprint(found.tensors) if ranks.topology.rank == 0 else None)
+    base = Base(model=model, new_head=config.Global.new_head, checksum=checksum)
+    return replace(share, frozen=frozenset(found.tensors), base=base)
 
 
 def pretrained_source(config: Config) -> Source | None:

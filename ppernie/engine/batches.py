@@ -24,4 +24,4 @@ def training_batches(config: Config, parts: Parts, topology: Topology) -> Batche
     if train.max_steps is None:
         raise UserError("Train.max_steps is missing: a run over a corpus is as long as it says")
     found = shapes(train, config.Data.max_length, train.max_steps, topology.data_world)
-    return StreamBatches(parts.task, parts.streams, found, train.accumulate_steps, seed, workers, *place)
+    return StreamBatches(parts.task, parts.streams, found, seed, workers, *place)

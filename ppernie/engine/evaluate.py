@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import paddle
@@ -23,15 +24,10 @@ def network_inputs(task: Task, batch: dict[str, paddle.Tensor]) -> dict[str, pad
 
 
 def evaluate(model: paddle.nn.Layer, task: Task, items: Sequence[Item], batch_size: int) -> dict[str, float]:
-    """Metrics of the task, and ``loss``: the mean over labelled units.
-
-    The model is in eval mode within, and in its former mode afterwards.
-    """
+    """Metrics of the task, and ``loss``: the mean over labelled units."""
     results: list[Any] = [None] * len(items)
     total = weight = 0.0
-    training = model.training
-    model.eval()
-    with paddle.no_grad():
+    with _in_eval_mode(model):
         for indices, arrays in evaluation_batches(task, items, batch_size):
             batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
             outputs = model(**network_inputs(task, batch))
@@ -40,8 +36,6 @@ def evaluate(model: paddle.nn.Layer, task: Task, items: Sequence[Item], batch_si
             said = task.run(model, arrays) if task.generative else outputs.numpy()
             for index, result in zip(indices, task.reduce(said, arrays), strict=True):
                 results[index] = result
-    if training:
-        model.train()
     return {**task.score(items, results), "loss": total / max(weight, 1.0)}
 
 
@@ -52,18 +46,27 @@ def evaluate_streams(
     batch_size: int,
     limit: int | None,
 ) -> dict[str, float]:
-    """Mean losses of the task's objectives over the first ``limit`` samples of each stream, and their ``loss``."""
+    """Mean losses over the first ``limit`` samples of each stream, of the objectives that these have, and ``loss``."""
     sums, units = dict.fromkeys(task.objectives, 0.0), dict.fromkeys(task.objectives, 0.0)
-    training = model.training
-    model.eval()
-    with paddle.no_grad():
+    with _in_eval_mode(model):
         for arrays in stream_batches(streams, task.max_length, batch_size, limit):
             batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
             for name, value in task.losses(model(**network_inputs(task, batch)), batch).items():
                 sums[name] += float(value)
             for name, count in task.weights(arrays).items():
                 units[name] += count
-    if training:
-        model.train()
-    means = {name: value / max(units[name], 1.0) for name, value in sums.items()}
-    return {"loss": sum(factor * means[name] for name, factor in task.objectives.items()), **means}
+    means = {name: value / units[name] for name, value in sums.items() if units[name]}
+    return {"loss": sum(task.objectives[name] * mean for name, mean in means.items()), **means}
+
+
+@contextmanager
+def _in_eval_mode(model: paddle.nn.Layer) -> Iterator[None]:
+    """Within it the model is in eval mode, without gradients; afterwards in its former mode."""
+    training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            yield
+    finally:
+        if training:
+            model.train()

@@ -35,20 +35,22 @@ def gradient_norm(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: 
 
 
 def sum_gradients(parameters: Mapping[str, paddle.Tensor], share: Share, ranks: Ranks) -> None:
-    """Adds up what each rank has of a gradient."""
+    """Adds up what each rank has of a gradient; ``parameters`` are those that learn."""
     if not isinstance(ranks, Fleet):
         return
     if share.shards is not None:
         share.shards.settle()
     from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients_with_group
 
-    if share.partial:
-        partial = [parameters[name] for name in share.partial]
+    if partial := [parameters[name] for name in share.partial if name in parameters]:
         fused_allreduce_gradients_with_group(partial, ranks.mp_group, scale=1.0)
-    for name, group in share.shared:
-        if parameters[name].grad is None:  # of what this stage has and does not use
-            parameters[name].grad = paddle.zeros_like(parameters[name])
-        fused_allreduce_gradients_with_group([parameters[name]], group, scale=1.0)
+    for group, names in share.shared:
+        shared = [parameters[name] for name in names if name in parameters]
+        for parameter in shared:
+            if parameter.grad is None:  # of what this stage has and does not use
+                parameter.grad = paddle.zeros_like(parameter)
+        if shared:
+            fused_allreduce_gradients_with_group(shared, group, scale=1.0)
     # Of rows the sharding ranks have the sum already.
     rows = [parameter for name, parameter in parameters.items() if name in share.rows]
     whole = [parameter for name, parameter in parameters.items() if name not in share.rows]

@@ -27,11 +27,13 @@ def shapes(train: TrainSection, length: int, steps: int, world: int) -> list[Sha
 
 
 def _shape(train: TrainSection, length: int, world: int, done: float) -> Shape:
-    rows = train.batch_size
+    rows, rounds = train.batch_size, train.accumulate_steps
     if train.progressive:
         first_rows, first_length = train.progressive.batch_size or rows, train.progressive.length or length
-        # Batches grow by factors, lengths by grains.
+        first_rounds = train.progressive.accumulate_steps or rounds
+        # Batches grow by factors, and so by equally much with every sample; lengths grow by grains.
         rows = round(first_rows * (rows / first_rows) ** done)
+        rounds = round(first_rounds * (rounds / first_rounds) ** done)
         grains = round((length - first_length) / _GRAIN * done)
         length = first_length + _GRAIN * grains if done < 1 else length
-    return Shape(rows * world, length)
+    return Shape(rows * world, length, rounds)

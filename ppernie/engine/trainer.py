@@ -16,6 +16,7 @@ from ppernie import checkpoints
 from ppernie.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 from ppernie.engine.accumulation import Accumulation, MicroBatch
 from ppernie.engine.batches import training_batches
+from ppernie.engine.best_model import BestModel
 from ppernie.engine.evaluate import evaluate, evaluate_streams
 from ppernie.engine.gradients import scale_gradients
 from ppernie.engine.interrupts import Interrupts
@@ -32,11 +33,8 @@ from ppernie.files import write_file
 from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
-from ppernie.parallel.network import Share, parts_of
-from ppernie.parallel.state import whole_weights
+from ppernie.parallel.network import Share
 from ppernie.tasks.pretraining import PretrainingTask
-from ppernie.zoo.folder import read_weights, save_model
-from ppernie.zoo.weights import load_weights
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -86,8 +84,8 @@ class Trainer:
         self.task = parts.task
         train = config.Train
         self.batches = training_batches(config, parts, self.topology)
-        self.batches_per_step = train.accumulate_steps * self.batches.streams
-        self.steps_per_epoch = -(-len(self.batches) // self.batches_per_step)
+        ends = self.batches.ends(train.accumulate_steps)
+        self.steps_per_epoch, self._step_ends = len(ends), set(ends.tolist())
         self.total = self.steps_per_epoch * train.epochs
         if train.max_steps is not None:
             self.total = min(self.total, train.max_steps)
@@ -105,6 +103,9 @@ class Trainer:
         deals = self.topology.sharding > 1 and share.shards is None
         self.optimizer = AdamW(self.model, config.Optimizer, list(share.cuts), ranks.share_out if deals else None)
         self.snapshot = Snapshot(share, self.optimizer)
+        self.best_model = BestModel(
+            folder.best_model, share, ranks, parts.description, self.task.tokenizer, config.Tuning
+        )
         self.precision = Precision(config.AMP)
         growing = train.progressive is not None and train.progressive.dropout
         self.dropout = DropoutScale(self.model) if growing else None
@@ -198,9 +199,8 @@ class Trainer:
             group: list[MicroBatch] = []
             for number, batch in enumerate(self.batches.iterate(epoch, start), start + 1):
                 group.append(batch)
-                last = number == len(self.batches)
-                if last or len(group) == self.batches_per_step:
-                    yield (epoch + 1, 0) if last else (epoch, number), group
+                if number in self._step_ends:
+                    yield (epoch + 1, 0) if number == len(self.batches) else (epoch, number), group
                     group = []
             epoch, start = epoch + 1, 0
 
@@ -310,11 +310,7 @@ class Trainer:
             recorder.event("Straggler", self.state.step, told)
 
     def _save_best(self, metrics: dict[str, float]) -> None:
-        content = {"step": self.state.step, **metrics}
-        weights = whole_weights(self.share, self.ranks)
-        if self.leads:
-            save_model(self.folder.best_model, weights, self.parts.description, self.task.tokenizer, content)
-        self.ranks.barrier()
+        self.best_model.save({"step": self.state.step, **metrics})
 
     def _save(self) -> None:
         state = {
@@ -322,7 +318,7 @@ class Trainer:
             "precision": self.precision.state_dict(),
             "losses": list(self.monitor.history),
             "batch_size": self.batches.batch_size,
-            "description": self.parts.description.model_dump(),
+            "description": self.best_model.learnt.model_dump(),
         }
         self.checkpoints.save(self.state.step, self.snapshot.slices(), state, beside=self.config.Train.async_save)
 
@@ -353,8 +349,7 @@ class Trainer:
             results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))
             results |= {"steps": self.state.step, "best_step": results.pop("step"), "metric": self.metric}
         if self.parts.test:
-            best = parts_of(read_weights(self.folder.best_model), self.share)
-            load_weights(self.model, best, str(self.folder.best_model))
+            self.best_model.load()
             metrics = evaluate(self.model, self.task, self.parts.test, self.config.Eval.batch_size)
             results["test"] = metrics
         if self.leads:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ppernie.config.yaml12 import dump_yaml, parse_yaml
 from ppernie.errors import UserError
 from ppernie.experiments.sections import Experiment
-from ppernie.files import write_file, writing
+from ppernie.files import take_lock, write_file, writing
+
+_BUSY = "another process ({owner}) is running an experiment here; wait for it or choose another --out"
 
 
 @contextmanager
@@ -23,18 +23,10 @@ def experiment_folder(folder: Path, experiment: Experiment) -> Iterator[None]:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise UserError(
-                f"{folder}: another process is running an experiment here; wait for it or choose another --out"
-            ) from None
-    try:
+        lock = take_lock(folder / ".lock", _BUSY)
+    with closing(lock):
         _claim(folder / "experiment.yaml", experiment)
         yield
-    finally:
-        lock.release()
 
 
 def _claim(path: Path, experiment: Experiment) -> None:

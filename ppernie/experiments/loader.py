@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-
-from ppernie.config.keys import closest, known_keys
-from ppernie.config.loader import read_settings
-from ppernie.config.messages import plain_problems
-from ppernie.config.overrides import apply_overrides
+from ppernie.config.keys import closest
 from ppernie.config.report import Report
 from ppernie.config.settings import KeyPath, Settings
-from ppernie.experiments.sections import Case, Change, Curve, Experiment, Measure, Stage
+from ppernie.config.validation import load_as
+from ppernie.experiments.sections import Curve, Experiment, Measure
 
 # What becomes part of the name of a file or folder.
 _NAME = re.compile(r"[\w-][\w.-]*")
-# The maps whose keys the user chooses ("*"), and what their values are.
-_NAMED: dict[KeyPath, type[BaseModel]] = {
-    ("stages", "*"): Stage,
-    ("stages", "*", "each", "*"): Case,
-    ("variants", "*", "*"): Change,
-    ("report", "columns", "*"): Measure,
-    ("report", "curves", "*"): Curve,
-}
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Experiment, Settings]:
@@ -36,34 +22,16 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Ex
     Raises:
         UserError: the file cannot be read, or all that is wrong with it together.
     """
-    settings = read_settings(path)
-    report = Report(settings, apply_overrides(settings, overrides))
-    report.known = known_keys(Experiment)
-    try:
-        # JSON's strict rules fit YAML, as in ppernie.config.
-        experiment = Experiment.model_validate_json(json.dumps(settings.values), strict=True)
-    except ValidationError as error:
-        for place, problem in plain_problems(error, settings.values):
-            report.known |= _known_beside(place)
-            report.add(place, problem)
-        report.raise_problems()
-        raise
-    _check_names(experiment, report)
-    _check_stages(experiment, report)
-    _check_variants(experiment, report)
+    experiment, report = load_as(Experiment, path, overrides)
+    if experiment:
+        _check_names(experiment, report)
+        _check_stages(experiment, report)
+        _check_variants(experiment, report)
     report.raise_problems()
+    assert experiment
     _check_report(experiment, report)
     report.raise_problems()
-    return experiment, settings
-
-
-def _known_beside(path: KeyPath) -> dict[KeyPath, FieldInfo]:
-    """The keys that the map around a key may hold."""
-    around = path[:-1]
-    for pattern, model in _NAMED.items():
-        if len(pattern) == len(around) and all(step in ("*", own) for step, own in zip(pattern, around, strict=True)):
-            return known_keys(model, around)
-    return {}
+    return experiment, report.settings
 
 
 def _check_names(experiment: Experiment, report: Report) -> None:

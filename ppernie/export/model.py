@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from ppernie.data.batches import evaluation_batches
 from ppernie.data.readers import read_examples
+from ppernie.decoding.stepwise import StepwiseTask
 from ppernie.errors import UserError
 from ppernie.export.static_graph import export_model
+from ppernie.export.steps import export_steps
 from ppernie.inference.deploy import Field
-from ppernie.zoo.folder import load_model
+from ppernie.inference.loading import open_folder
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ppernie.config.sections import Config
-    from ppernie.tasks.base import Task
+    from ppernie.tasks.base import Batch, Task
 
 # Rows of the batches that an export is proven on, besides single rows.
 _BATCH = 4
@@ -31,7 +31,10 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
     Raises:
         UserError: there is no data to prove the graph on, or it differs by more than ``Export.tolerance``.
     """
-    model, task, description = load_model(source)
+    opened = open_folder(source)
+    description, task, model = opened
+    if isinstance(task, StepwiseTask):
+        return export_steps(opened, target, _batches(task, config), config.Export.tolerance)
     if task.generative:
         raise UserError(f"{source}: writes texts step by step, which no static graph does; predict with the folder")
     arch = model.config
@@ -40,7 +43,7 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         inputs=[_field(name, task, arch) for name in task.input_names],
         outputs=[task.output_dims],
         folder=target,
-        samples=_samples(task, config),
+        samples=[{name: batch[name] for name in task.input_names} for batch in _batches(task, config)],
         tolerance=config.Export.tolerance,
         extra={"model": description.model_dump()},
         max_length=description.max_length,
@@ -59,7 +62,7 @@ def _field(name: str, task: Task, arch: Any) -> Field:
     )
 
 
-def _samples(task: Task, config: Config) -> list[dict[str, np.ndarray]]:
+def _batches(task: Task, config: Config) -> list[Batch]:
     """Real inputs, half of them alone and half in small batches."""
     source = config.Data.eval or config.Data.train
     if source is None:
@@ -70,8 +73,4 @@ def _samples(task: Task, config: Config) -> list[dict[str, np.ndarray]]:
     items = [item for example in examples for item in task.expand(example, labelled=False)][: config.Export.samples]
     middle = len(items) // 2
     parts = [(items[:middle], 1), (items[middle:], _BATCH)]
-    return [
-        {name: batch[name] for name in task.input_names}
-        for part, size in parts
-        for _, batch in evaluation_batches(task, part, size)
-    ]
+    return [batch for part, size in parts for _, batch in evaluation_batches(task, part, size)]

@@ -56,7 +56,7 @@ def export_model(
     if not samples:
         raise ValueError("an export is proven on samples, and there are none")
     folder = Path(folder)
-    _check_target(folder)
+    check_target(folder)
     expected = _dynamic_outputs(model, samples)
     deploy = Deploy(
         paddle=paddle.__version__,
@@ -73,7 +73,7 @@ def export_model(
         deploy.write(temporary)
         for precision in ("fp32", "bf16") if cpu_has_bf16() else ("fp32",):
             predictor = Predictor(temporary, device="cpu", precision=precision)
-            deploy.differences[precision] = _difference(expected, (predictor.run(sample) for sample in samples))
+            deploy.differences[precision] = difference(expected, (predictor.run(sample) for sample in samples))
         measured = deploy.differences["fp32"].max_relative
         if not measured <= tolerance:
             raise UserError(
@@ -85,7 +85,8 @@ def export_model(
     return deploy.model_dump(mode="json")
 
 
-def _check_target(folder: Path) -> None:
+def check_target(folder: Path) -> None:
+    """Raises UserError where the folder holds something other than an export."""
     if folder.exists() and not (folder / DEPLOY).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: holds something other than an export; choose another folder")
 
@@ -115,7 +116,7 @@ def _specs(model: paddle.nn.Layer, inputs: Sequence[Field]) -> list[InputSpec | 
     ]
 
 
-def _difference(expected: Iterable[list[np.ndarray]], actual: Iterable[list[np.ndarray]]) -> Difference:
+def difference(expected: Iterable[list[np.ndarray]], actual: Iterable[list[np.ndarray]]) -> Difference:
     """Over all outputs of all samples; each output is measured by its own largest magnitude."""
     absolute = relative = 0.0
     for wanted, got in zip(expected, actual, strict=True):

@@ -57,14 +57,15 @@ def check(inputs: Mapping[str, np.ndarray], fields: Sequence[Field], max_length:
         if dim != BATCH and size == 0:
             raise ValueError(f"{dim} is 0")
     for field in fields:
-        _check_ids(inputs[field.name], field)
+        if field.upper is not None:
+            _check_ids(inputs[field.name], field.name, field.upper)
     return sizes
 
 
-def _check_ids(array: np.ndarray, field: Field) -> None:
-    if array.size and not (array.min() >= 0 and array.max() < field.upper):
-        where = tuple(int(i) for i in np.argwhere((array < 0) | (array >= field.upper))[0])
-        raise UserError(f"{field.name}: id {array[where]} at {list(where)} lies outside 0..{field.upper - 1}")
+def _check_ids(array: np.ndarray, name: str, upper: int) -> None:
+    if array.size and not (array.min() >= 0 and array.max() < upper):
+        where = tuple(int(i) for i in np.argwhere((array < 0) | (array >= upper))[0])
+        raise UserError(f"{name}: id {array[where]} at {list(where)} lies outside 0..{upper - 1}")
 
 
 def pad(array: np.ndarray, shape: Sequence[int], value: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from ppernie.data.batches import evaluation_batches
 from ppernie.data.readers import read_row
 from ppernie.errors import UserError
+from ppernie.inference.loading import changed, has_steps, is_export, open_network
 
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Item, Task
@@ -81,55 +82,53 @@ class Pipeline:
 
 
 def open_pipeline(
-    folder: str | Path, *, device: str = "auto", precision: str = "fp32", threads: int | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> Pipeline:
     """The pipeline of an export (through Paddle Inference) or of a model folder (the network itself).
 
     Args:
         folder: an export's folder, or one such as ``best_model``.
         device: ``auto``, ``cpu`` or ``gpu``.
-        precision: ``fp32``, ``bf16`` or ``fp16``; a model folder runs in fp32.
+        precision: ``fp32``, ``bf16`` or ``fp16``; a model folder, and an export that reads step by step, run in fp32.
         threads: CPU threads.
+        overrides: options of the task that are changed, such as ``decoding.strategy=beam``.
 
     Raises:
         UserError: the folder holds no model, or the device cannot do what is asked.
     """
     folder = Path(folder)
-    if (folder / "deploy.yml").exists():
-        return _exported(folder, device, precision, threads)
+    if is_export(folder) and not has_steps(folder):
+        return _exported(folder, device, precision, threads, overrides)
     if precision != "fp32":
-        raise UserError(f"{folder} is a model folder, which runs in fp32; export it to run in {precision}")
-    return _dynamic(folder, device, threads)
+        raise UserError(f"{folder}: this model runs in fp32; a classifier's or an encoder's export runs in {precision}")
+    opened = open_network(folder, device, threads, overrides)
+
+    def run(batch: Batch) -> np.ndarray:
+        import paddle
+
+        with paddle.no_grad():
+            return opened.task.run(opened.network, batch)
+
+    return Pipeline(opened.description, opened.task, run)
 
 
-def _exported(folder: Path, device: str, precision: str, threads: int | None) -> Pipeline:
+def _exported(folder: Path, device: str, precision: str, threads: int | None, overrides: Sequence[str]) -> Pipeline:
     from ppernie.inference.predictor import Predictor
     from ppernie.zoo.description import ModelDescription
     from ppernie.zoo.folder import read_tokenizer
 
     predictor = Predictor(folder, device=device, precision=precision, threads=threads)
-    description = ModelDescription.parse(predictor.deploy.extra.get("model"), folder / "deploy.yml")
+    described = ModelDescription.parse(predictor.deploy.extra.get("model"), folder / "deploy.yml")
+    description = changed(described, overrides)
     task = description.build_task(read_tokenizer(folder))
 
     def run(batch: Batch) -> np.ndarray:
         return predictor.run({name: batch[name] for name in task.input_names})[0]
-
-    return Pipeline(description, task, run)
-
-
-def _dynamic(folder: Path, device: str, threads: int | None) -> Pipeline:
-    from ppernie.device import use_device
-    from ppernie.zoo.folder import load_model
-
-    use_device(device, threads)
-    import paddle
-
-    model, task, description = load_model(folder)
-    model.eval()
-
-    def run(batch: Batch) -> np.ndarray:
-        with paddle.no_grad():
-            return task.run(model, batch)
 
     return Pipeline(description, task, run)
 

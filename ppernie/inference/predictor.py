@@ -15,8 +15,6 @@ from ppernie.errors import UserError
 from ppernie.inference import limits, runtime
 from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field
 
-_PRECISIONS = {"fp32": "Float32", "bf16": "Bfloat16", "fp16": "Half"}
-_GPU_MEMORY_MB = 512
 _TENSORRT_ROWS = 32
 _CPU_ROWS = 8  # more at once is no faster, and needs more memory and more compiled kernels
 
@@ -96,7 +94,7 @@ class Predictor:
             dim: limits.padded_length(size, self.deploy.max_length) if limits.is_length(dim) else size
             for dim, size in sizes.items()
         } | {BATCH: limits.padded_rows(rows)}
-        outputs = _execute(
+        outputs = runtime.execute(
             self._predictor,
             {
                 field.name: limits.pad(inputs[field.name], [target[dim] for dim in field.dims], field.pad)
@@ -110,31 +108,11 @@ class Predictor:
         ]
 
     def _config(self) -> Any:
-        from paddle.inference import Config, PrecisionType
-
-        config = Config(str(self.folder / GRAPH), str(self.folder / WEIGHTS))
-        config.disable_glog_info()
-        config.enable_new_executor()
-        config.enable_new_ir(True)
-        config.enable_memory_optim()
-        if self.device == "gpu":
-            config.enable_use_gpu(_GPU_MEMORY_MB, 0, getattr(PrecisionType, _PRECISIONS[self.precision]))
-            if not config.use_gpu():
-                raise UserError("Paddle refused the GPU; use device 'cpu'")
-        else:
-            config.set_cpu_math_library_num_threads(self.threads)
-            config.set_mkldnn_cache_capacity(0)  # any other value keeps a copy of all weights for every shape
-            if self.precision == "bf16":
-                config.enable_mkldnn_bfloat16()
-        return config
+        graph, weights = self.folder / GRAPH, self.folder / WEIGHTS
+        return runtime.predictor_config(graph, weights, self.device, self.precision, self.threads)
 
     def _create(self, config: Any) -> Any:
-        from paddle.inference import create_predictor
-
-        try:
-            return create_predictor(config)
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"{self.folder}: Paddle cannot load the model; export it again ({error})") from error
+        return runtime.create_predictor(config, self.folder)
 
     def _tensorrt(self) -> Any:
         """TensorRT needs the range of every inner shape: an ordinary predictor collects them first."""
@@ -148,10 +126,10 @@ class Predictor:
             for rows, length in ((1, 8), (_TENSORRT_ROWS, self.deploy.max_length)):
                 sizes = {dim: length for field in self.deploy.inputs for dim in field.dims if limits.is_length(dim)}
                 requests = {field.name: np.repeat(_one_row(field, sizes), rows, 0) for field in self.deploy.inputs}
-                _execute(collector, requests)
+                runtime.execute(collector, requests)
             del collector  # the file is written when the predictor ends
             config = self._config()
-            precision = getattr(PrecisionType, _PRECISIONS[self.precision])
+            precision = getattr(PrecisionType, runtime.PRECISIONS[self.precision])
             config.enable_tensorrt_engine(precision_mode=precision, use_calib_mode=False)
             config.enable_tuned_tensorrt_dynamic_shape(shapes, True)
             return self._create(config)
@@ -160,10 +138,3 @@ class Predictor:
 def _one_row(field: Field, sizes: Mapping[str, int]) -> np.ndarray:
     """Padding alone; dimensions without a size, such as the number of choices, are 1."""
     return np.full([1, *(sizes.get(dim, 1) for dim in field.dims[1:])], field.pad, field.dtype)
-
-
-def _execute(predictor: Any, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    for name, array in inputs.items():
-        predictor.get_input_handle(name).copy_from_cpu(array)
-    predictor.run()
-    return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]

@@ -26,8 +26,12 @@ class PretrainingTask(Task):
     metric_names = ("loss",)
 
     @abstractmethod
-    def streams(self, corpus: Corpus) -> Mapping[str, Stream]:
-        """The streams that a step takes batches of. Raises UserError where the corpus lacks what one needs."""
+    def streams(self, corpus: Corpus, arch: Any) -> Mapping[str, Stream]:
+        """The streams that a step takes batches of. Raises UserError where the corpus lacks what one needs.
+
+        Args:
+            arch: configuration of the network that is to learn from them.
+        """
 
     @abstractmethod
     def losses(self, outputs: Any, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:

@@ -40,12 +40,11 @@ def _places(overrides: list[str]) -> dict[str, Any]:
     ranks.barrier()
     return {
         "rank": topology.rank,
-        "ours": [topology.data_rank, topology.mp_rank, topology.pp_rank, topology.is_first_stage],
+        "ours": [topology.data_rank, topology.mp_rank, topology.pp_rank],
         "fleet's": [
             hcg.get_data_parallel_rank() * topology.sharding + hcg.get_sharding_parallel_rank(),
             hcg.get_model_parallel_rank(),
             hcg.get_stage_id(),
-            hcg.is_first_stage,
         ],
         "data": [topology.data_rank, topology.data_world, ranks.data_group.ranks],
         "sums": [ranks.all_sum([topology.rank, 0.5]), ranks.all_sum([topology.rank, 0.5], over="all")],

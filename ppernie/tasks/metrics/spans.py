@@ -29,10 +29,11 @@ class SpanScore:
     contiguous run of segments (the official script's `find_lcs`), so order counts. That script cuts runs of
     Latin text with NLTK, which is followed here but for quotation marks and the likes of "don't".
     "squad": lower case without punctuation and articles; F1 of the bags of words (SQuAD 2.0).
+    "exact": the texts as they are but for white space around them; F1 is the same as exact match.
     An example without references is unanswerable: it scores 1 for an empty prediction and else 0.
     """
 
-    def __init__(self, style: Literal["cmrc", "squad"]) -> None:
+    def __init__(self, style: Literal["cmrc", "squad", "exact"]) -> None:
         self._normalise, self._f1 = STYLES[style]
         self._exact = self._overlap = 0.0
         self._count = 0
@@ -91,7 +92,12 @@ def _f1(common: int, predicted: int, actual: int) -> float:
     return 2 * common / (predicted + actual) if common else 0.0
 
 
+def _equal(predicted: str, answer: str) -> float:
+    return float(predicted.strip() == answer.strip())
+
+
 STYLES: dict[str, tuple[Callable[[str], str], Callable[[str, str], float]]] = {
     "cmrc": (_cmrc_normalise, _cmrc_f1),
     "squad": (_squad_normalise, _squad_f1),
+    "exact": (str.strip, _equal),
 }

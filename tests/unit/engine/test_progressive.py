@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import paddle
+import pytest
 
 from ppernie.config.sections import Progressive, TrainSection
 from ppernie.engine.progressive import progress, shapes
@@ -15,16 +17,28 @@ def _train(**progressive: int) -> TrainSection:
 
 
 def test_without_growth_all_steps_are_alike() -> None:
-    assert set(shapes(_train(), 128, 5, world=2)) == {(128, 128)}
+    assert set(shapes(_train(), 128, 5, world=2)) == {(128, 128, 1)}
 
 
 def test_batch_grows_by_factors_and_length_by_eights() -> None:
     found = shapes(_train(batch_size=4, length=64), 130, 12, world=2)
-    assert found[0] == (8, 64)
-    assert found[5] == (2 * 16, 64 + 8 * 4)
-    assert found[10] == found[11] == (128, 130)
+    assert found[0] == (8, 64, 1)
+    assert found[5] == (2 * 16, 64 + 8 * 4, 1)
+    assert found[10] == found[11] == (128, 130, 1)
     lengths = [shape.length for shape in found]
     assert lengths == sorted(lengths) and all((length - 64) % 8 == 0 for length in lengths[:10])
+
+
+def test_rounds_grow_by_equally_much_with_every_sample() -> None:
+    """GLM-130B's ramp (arXiv:2210.02414, table 11): 192 samples a step, 24 more after every 32,698."""
+    ramp = Progressive(steps=4213, accumulate_steps=8, dropout=False)
+    train = TrainSection(batch_size=1, accumulate_steps=176, progressive=ramp)
+    found = np.asarray([shape.rows * shape.rounds for shape in shapes(train, 2048, 4214, world=24)])
+    assert found[-1] == 4224 and sorted(found) == found.tolist()
+    before = np.cumsum(found) - found
+    assert before[-1] == pytest.approx(5_493_164, rel=1e-3)
+    # Rounding to whole rounds moves a step by half a round, where the published ramp rounds down.
+    assert (np.abs(found[:-1] - (192 + 24 * before[:-1] / 32_698)) < 36).all()
 
 
 def test_dropout_grows_with_them() -> None:

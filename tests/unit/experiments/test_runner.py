@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,16 @@ import pytest
 from ppernie.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("stand_in")
+
+HOLD = """
+import sys
+from pathlib import Path
+from ppernie.files import take_lock
+
+lock = take_lock(Path(sys.argv[1]), "")
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -139,13 +151,16 @@ def test_an_interrupted_experiment_ends_its_runs(
 def test_a_folder_is_one_experiments_and_one_processs(
     run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from filelock import FileLock
-
     out = tmp_path / "out"
     out.mkdir()
-    with FileLock(out / ".lock"):
-        assert run() == 2
-    assert "another process is running an experiment here" in capsys.readouterr().err
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout
+    assert other.stdout.readline() == "held\n"
+    assert run() == 2
+    other.communicate()
+    assert f"another process ({other.pid}) is running an experiment here" in capsys.readouterr().err
     assert run("-o", "seeds=[4]") == 0
     assert run(name="other") == 2
     assert "holds the experiment masking, not other; choose another --out" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def config_of(name: str) -> Any:
 
 def glm(name: str, fused_attention: bool = True) -> Network:
     arch = config_of(name)
-    return describe(arch, arch.max_sequence_length, fused_attention=fused_attention, predicted=None)
+    return describe(arch, arch.max_position_embeddings, fused_attention=fused_attention, predicted=None)
 
 
 def only_stage(network: Network) -> Stage:

@@ -54,7 +54,7 @@ def test_every_rank_has_a_place_of_its_own() -> None:
     assert len({(rank.data_rank, rank.pp_rank, rank.mp_rank) for rank in ranks}) == 24
     assert {rank.data_rank for rank in ranks} == set(range(6))
     assert [rank.mp_rank for rank in ranks[:4]] == [0, 1, 0, 1]
-    assert sum(rank.is_last_stage for rank in ranks) == sum(rank.is_first_stage for rank in ranks) == 12
+    assert [sum(rank.pp_rank == stage for rank in ranks) for stage in range(2)] == [12, 12]
 
 
 def test_data_groups_hold_the_same_weights() -> None:

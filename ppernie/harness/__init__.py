@@ -1,0 +1,1 @@
+"""Evaluation of networks that fill blanks: choices, texts and language modelling, by prompts and without training."""

@@ -1,0 +1,125 @@
+"""Model folders and exports opened to answer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ppernie import registry
+from ppernie.config.yaml12 import parse_yaml
+from ppernie.errors import UserError
+from ppernie.inference.deploy import DEPLOY, read_values
+from ppernie.tasks.pretraining import PretrainingTask
+from ppernie.zoo.description import ModelDescription
+
+if TYPE_CHECKING:
+    from ppernie.tasks.base import Task
+
+
+class Opened(NamedTuple):
+    """A network, or what takes its place, and the task that asks it."""
+
+    description: ModelDescription
+    task: Task
+    network: Any
+
+
+def is_export(folder: Path) -> bool:
+    """Whether the folder holds an export."""
+    return (folder / DEPLOY).exists()
+
+
+def has_steps(folder: Path) -> bool:
+    """Whether an export's network reads step by step. Raises UserError where its ``deploy.yml`` is broken."""
+    values = read_values(folder)
+    return isinstance(values, dict) and "steps" in values
+
+
+def open_network(folder: Path, device: str, threads: int | None, overrides: Sequence[str] = ()) -> Opened:
+    """A model folder, or an export that reads step by step.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``gpu``.
+        threads: CPU threads.
+        overrides: options of the task that are changed, such as ``decoding.strategy=beam``.
+
+    Raises:
+        UserError: the folder is neither, its network answers nothing, an option is wrong, or the device cannot be used.
+    """
+    if is_export(folder):
+        return _open_steps(folder, device, threads, overrides)
+    from ppernie.device import use_device
+
+    use_device(device, threads)
+    return open_folder(folder, overrides)
+
+
+def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Opened:
+    """The network of a model folder in eval mode, on the current device; ``overrides`` as ``open_network``'s.
+
+    Raises:
+        UserError: the folder is none, its network answers nothing, or an option is wrong.
+    """
+    from ppernie.zoo.folder import WEIGHTS, read_description, read_tokenizer, read_weights
+    from ppernie.zoo.weights import empty_network, load_weights
+
+    try:
+        description = changed(answering(read_description(folder)), overrides)
+    except UserError as error:
+        raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
+    weights = read_weights(folder)
+    task = description.build_task(read_tokenizer(folder))
+    network = empty_network(lambda: description.build_model(task))
+    load_weights(network, weights, str(folder / WEIGHTS))
+    network.eval()
+    return Opened(description, task, network)
+
+
+def _open_steps(folder: Path, device: str, threads: int | None, overrides: Sequence[str]) -> Opened:
+    from ppernie.inference.steps import StepsPredictor
+    from ppernie.zoo.folder import read_tokenizer
+
+    predictor = StepsPredictor(folder, device=device, threads=threads)
+    described = ModelDescription.parse(predictor.deploy.extra.get("model"), folder / DEPLOY)
+    description = changed(described, overrides)
+    task: Any = description.build_task(read_tokenizer(folder))
+    return Opened(description, task, task.exported(predictor, description.arch_config()))
+
+
+def answering(description: ModelDescription) -> ModelDescription:
+    """The description, with the task that writes texts in place of pretraining or none, where the network has one."""
+    named = description.task
+    if named is not None and not issubclass(registry.task_class(named["name"]), PretrainingTask):
+        return description
+    for name in registry.arch_tasks(description.arch["name"]):
+        if registry.task_class(name).generative:
+            return description.model_copy(update={"task": {"name": name}})
+    return description
+
+
+def changed(description: ModelDescription, overrides: Sequence[str]) -> ModelDescription:
+    """The description with options of its task changed. Raises UserError for one that is unknown or wrong."""
+    task = copy.deepcopy(description.task or {})
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        *path, last = key.split(".")
+        if not (equals and last and all(path)):
+            raise UserError(f"-o {override}: expected an option of the task and its value, key=value")
+        section = task
+        for step in path:
+            section = section.setdefault(step, {})
+            if not isinstance(section, dict):
+                raise UserError(f"-o {override}: {step} is no section")
+        section[last], _ = parse_yaml(text, f"-o {override}")
+    description = description.model_copy(update={"task": task or None})
+    try:
+        if overrides:
+            description.task_options()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"-o {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return description
