@@ -14,14 +14,8 @@ from ppernie.cli.main import main
 from ppernie.data.vocabulary import character_vocabulary
 
 STEPS, LENGTH = 6, 32
-ARCH = {
-    "hidden_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 96,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
+SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 def run(values: dict[str, Any]) -> list[dict[str, float]]:
@@ -60,31 +54,28 @@ def world(tmp_path: Path, shared_data: Path) -> Path:
     (tmp_path / "corpus.yaml").write_text(json.dumps(config), encoding="utf-8")
     assert main(["preprocess", "-c", str(tmp_path / "corpus.yaml"), "--workers", "1"]) == 0
     assert main(["lexicon", str(tmp_path / "corpus"), str(tmp_path / "ngrams"), "--top", "300", "100"]) == 0
+    pieces = {**config, "output": str(tmp_path / "glm_corpus"), "tokenizer": {"folder": str(tmp_path / "pieces")}}
+    (tmp_path / "glm.yaml").write_text(json.dumps({**pieces, "pairs": []}), encoding="utf-8")
+    assert main(["tokenizer", "-c", str(tmp_path / "glm.yaml"), str(tmp_path / "pieces"), "--vocab-size", "2000"]) == 0
+    assert main(["preprocess", "-c", str(tmp_path / "glm.yaml"), "--workers", "1"]) == 0
     return tmp_path
 
 
 def values(world: Path, family: str, name: str, batch_size: int, batches: int, **distributed: Any) -> dict[str, Any]:
     """The config of a small run."""
-    size = len((world / "vocab.txt").read_text(encoding="utf-8").splitlines())
-    if family == "ernie3":
-        branch = {"branch_hidden_size": 32, "branch_num_layers": 1, "branch_intermediate_size": 64}
-        arch = {"name": "ernie3/ErnieUniversalForPretraining", "variant": "tiny", "memory_length": 16, **branch}
-        task: dict[str, Any] = {"name": "ernie3/pretraining", "segments": 2}
-    else:
-        arch = {"name": "ernie_gram/ErnieGramForPretraining", "variant": "ernie-gram-zh"}
-        small = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-        task = {"name": "ernie_gram/ngram_masking", "lexicon": str(world / "ngrams"), "output_size": 16}
-        task["generator"] = small
+    arch, task = {"ernie3": of_ernie3, "ernie_gram": of_ernie_gram, "glm": of_glm}[family](world)
+    corpus = "glm_corpus" if family == "glm" else "corpus"
+    tokenizer = {"folder": "pieces"} if family == "glm" else {"vocab_file": "vocab.txt"}
     return {
         "Global": {"output_dir": str(world / name), "seed": 1, "device": "cpu", "threads": 1},
-        "Arch": {**arch, **ARCH, "vocab_size": size, "max_position_embeddings": LENGTH},
+        "Arch": {**SIZES, **arch, "max_position_embeddings": LENGTH},
         "Task": task,
         "Data": {
             "root": str(world),
-            "tokenizer": {"vocab_file": str(world / "vocab.txt")},
+            "tokenizer": {key: str(world / value) for key, value in tokenizer.items()},
             "max_length": LENGTH,
-            "train": {"corpus": "corpus"},
-            "eval": {"corpus": "corpus", "limit": 8},
+            "train": {"corpus": corpus},
+            "eval": {"corpus": corpus, "limit": 8},
         },
         "Optimizer": {"learning_rate": 2e-3, "epsilon": 1e-6, "clip_norm": 0.5},
         "Train": {
@@ -98,6 +89,33 @@ def values(world: Path, family: str, name: str, batch_size: int, batches: int, *
     }
 
 
+def of_ernie3(world: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    branch = {"branch_hidden_size": 32, "branch_num_layers": 1, "branch_intermediate_size": 64}
+    arch = {"name": "ernie3/ErnieUniversalForPretraining", "variant": "tiny", "memory_length": 16, **branch}
+    return arch | vocabulary(world) | NO_DROPOUT, {"name": "ernie3/pretraining", "segments": 2}
+
+
+def of_ernie_gram(world: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    arch = {"name": "ernie_gram/ErnieGramForPretraining", "variant": "ernie-gram-zh"}
+    small = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    task = {"name": "ernie_gram/ngram_masking", "lexicon": str(world / "ngrams"), "output_size": 16}
+    return arch | vocabulary(world) | NO_DROPOUT, {**task, "generator": small}
+
+
+def of_glm(world: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """GLM-130B's kind; two windows of 32 tokens, each of two samples."""
+    from ppernie.data.tokenizers import open_tokenizer
+
+    arch = {"name": "glm/GlmForBlankInfilling", "variant": "glm-130b", "embedding_gradient": 0.5}
+    size = open_tokenizer(world / "pieces").vocab_size
+    dropout = {"attention_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
+    return {**arch, **dropout, "vocab_size": size + size % 2}, {"name": "glm/blank_infilling", "samples": 2}
+
+
+def vocabulary(world: Path) -> dict[str, Any]:
+    return {"vocab_size": len((world / "vocab.txt").read_text(encoding="utf-8").splitlines())}
+
+
 TOPOLOGIES = [
     ("dp2", 2, 2, {}),
     ("mp2", 2, 4, {"mp": 2}),
@@ -107,7 +125,7 @@ TOPOLOGIES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["ernie3", "ernie_gram"])
+@pytest.mark.parametrize("family", ["ernie3", "ernie_gram", "glm"])
 @pytest.mark.parametrize(("name", "processes", "batch_size", "degrees"), TOPOLOGIES)
 def test_losses_are_those_of_one_process(
     name: str,
@@ -121,7 +139,7 @@ def test_losses_are_those_of_one_process(
     alone = run(values(world, family, "alone", 4, 2))
     found = launch(run, processes, values(world, family, name, batch_size, 2, **degrees)).results[0]
     assert len(found) == len(alone) == STEPS
-    assert len(alone[0]) > 5  # the objectives, each by its name
+    assert len(alone[0]) > 4  # the objectives, each by its name
     for step, expected in zip(found, alone, strict=True):
         assert step == pytest.approx(expected, rel=1e-5)
 
