@@ -55,8 +55,8 @@ DEVELOPMENT = [
 # Optional: where it does not compile, Paddle's own operations do the work.
 KERNELS = Extension(
     "ppernie.nn.kernels._native",
-    sources=["ppernie/nn/kernels/layers.c", "ppernie/nn/kernels/attention.c"],
-    depends=["ppernie/nn/kernels/kernels.h"],
+    sources=[f"ppernie/nn/kernels/{name}.c" for name in ("layers", "attention", "weight_only")],
+    depends=[f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "blas")],
     extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"],
     optional=True,
 )
@@ -70,7 +70,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["ppernie", "ppernie.*", "model_zoo", "model_zoo.*"]),
-    package_data={"model_zoo": ["*/zoo.yaml"], "ppernie.nn.kernels": ["kernels.h"]},
+    package_data={"model_zoo": ["*/zoo.yaml"], "ppernie.nn.kernels": ["*.h"]},
     ext_modules=[KERNELS],
     # paddlepaddle and paddlepaddle-gpu provide the same package: the extras choose one.
     install_requires=LIBRARY,

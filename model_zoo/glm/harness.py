@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
@@ -23,7 +23,7 @@ from model_zoo.glm.modeling import GlmForBlankInfilling
 from ppernie.data.batches import batches_by_length
 from ppernie.data.collate import pad_rows
 from ppernie.data.tokenizers import GlmTokenizer, Tokenizer
-from ppernie.decoding.beam import beam_texts
+from ppernie.decoding.beam import Following, beam_texts
 from ppernie.decoding.generate import generate
 from ppernie.decoding.options import Decoding
 from ppernie.errors import UserError
@@ -131,38 +131,25 @@ class Scorer:
         *,
         no_leading_punctuation: bool,
     ) -> list[list[list[int]]]:
-        """What fills the masks, given contexts and the beginnings of what fills them; of beams all, best first."""
+        """What fills the masks, given contexts and the beginnings of what fills them; of beams all, best first.
+
+        Args:
+            no_leading_punctuation: of beams, none of which then begins with a token of punctuation alone.
+        """
         reader, ends = GlmReader(self.network, self.tokenizer), end_ids(self.tokenizer)
         options = written_by(decoding, self.tokenizer)
         ids = [[*self._framed(context), self.tokenizer.sop_id, *begun] for context, begun in prompts]
-        punctuation = self._punctuation() if no_leading_punctuation else []
+        following = self._beginning_with_words() if no_leading_punctuation else None
+        limits: dict[str, Any] = {"end_id": ends, "max_new_tokens": max_new_tokens}
         found: list[list[list[int]]] = [[] for _ in prompts]
         for numbers in _shown([len(row) + max_new_tokens for row in ids]):
             rows = [ids[number] for number in numbers]
-            if decoding.strategy != "beam":
-                texts = generate(
-                    reader,
-                    rows,
-                    options,
-                    end_id=ends,
-                    max_new_tokens=max_new_tokens,
-                    pad_id=self.tokenizer.pad_id,
-                )
-                beams = [[text] for text in texts]
+            if decoding.strategy == "beam":
+                beams = [beam_texts(reader, row, options, **limits, following=following) for row in rows]
             else:
-                beams = [
-                    beam_texts(
-                        reader,
-                        row,
-                        options,
-                        end_id=ends,
-                        max_new_tokens=max_new_tokens,
-                        following=lambda tokens: self._following(tokens, punctuation),
-                    )
-                    for row in rows
-                ]
-            for number, texts_of_row in zip(numbers, beams, strict=True):
-                found[number] = texts_of_row or [[]]
+                beams = [[text] for text in generate(reader, rows, options, **limits, pad_id=self.tokenizer.pad_id)]
+            for number, texts in zip(numbers, beams, strict=True):
+                found[number] = texts or [[]]
         return found
 
     def _framed(self, context: Context) -> list[int]:
@@ -193,16 +180,15 @@ class Scorer:
             places * len(answers) if shared else places,
         )
 
+    def _beginning_with_words(self) -> Following:
+        every = np.arange(self.tokenizer.vocab_size)
+        words = np.setdiff1d(every, self._punctuation())
+        return lambda tokens: every if tokens else words
+
     def _punctuation(self) -> list[int]:
         signs = set(string.punctuation)
         texts = (self.tokenizer.decode([index]).strip() for index in range(self.tokenizer.vocab_size))
         return [index for index, text in enumerate(texts) if text and set(text) <= signs]
-
-    def _following(self, tokens: Sequence[int], punctuation: Sequence[int]) -> np.ndarray:
-        allowed = np.ones(self.tokenizer.vocab_size, bool)
-        if not tokens:
-            allowed[punctuation] = False
-        return np.flatnonzero(allowed)
 
 
 def _padded(array: np.ndarray, width: int) -> np.ndarray:

@@ -18,6 +18,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_sources(value, report)
     _check_length(value, report)
     _check_schedule(value, report)
+    _check_embedding_gradient(value, report)
     _check_parts(value, report)
     _check_tensor_parallel(value, report)
     _check_pipeline(value, report)
@@ -65,6 +66,13 @@ def _check_schedule(value: Any, report: Report) -> None:
     shares = [part / max_steps if max_steps and isinstance(part, int) else part for part in (warmup, decay)]
     if all(isinstance(share, float) for share in shares) and sum(shares) > 1:
         report.add(("Optimizer", "schedule", "decay"), f"warm-up ({warmup}) and decay ({decay}) exceed the run")
+
+
+def _check_embedding_gradient(value: Any, report: Report) -> None:
+    arch = value("Arch.name")
+    known = arch not in registry.arch_names() or ("Arch", "embedding_gradient") in report.known
+    if value("Train.embedding_gradient") is not None and not known:
+        report.add(("Train", "embedding_gradient"), f"{arch} has no Arch.embedding_gradient to change; leave it out")
 
 
 def _check_parts(value: Any, report: Report) -> None:
@@ -136,5 +144,5 @@ def _check_tuning(value: Any, report: Report) -> None:
     mp = value("Distributed.mp")
     if mp is not None and mp > 1 and value("Tuning.lora.dropout"):
         report.add(
-            ("Tuning", "lora", "dropout"), f"the {mp} ranks of Distributed.mp would drop different inputs; set 0"
+            ("Tuning", "lora", "dropout"), f"the {mp} ranks of Distributed.mp would drop other inputs each; set 0"
         )

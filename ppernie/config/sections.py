@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
@@ -184,19 +185,54 @@ class OptimizerSection(Section):
 
 
 class AmpSection(Section):
-    """Mixed precision."""
+    """Mixed precision; the loss scale is float16's."""
 
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Type to compute in")
     initial_loss_scale: float = Field(default=32768.0, gt=0, description="First loss scale of float16")
     growth_interval: int = Field(default=2000, ge=1, description="Finite steps after which the loss scale doubles")
+    hysteresis: int = Field(
+        default=1, ge=1, description="The overflow from which on the loss scale halves, counted anew when it doubles"
+    )
 
 
 class Spike(Section):
-    """What counts as a jump of the loss, and what follows it."""
+    """What counts as a jump of the loss or of the gradient norm, and what follows it."""
 
-    factor: float = Field(gt=1, description="A loss above this many times the recent mean is a spike")
-    window: int = Field(default=100, ge=2, description="Steps in the recent mean")
+    factor: float = Field(default=1.5, gt=1, description="A spike is above this many times the recent median")
+    deviations: float = Field(
+        default=10.0, gt=0, description="and above the median by this many times the recent spread"
+    )
+    window: int = Field(default=100, ge=2, description="Steps in the recent median and spread")
     action: Literal["report", "skip", "rollback"] = Field(default="report", description="What to do about a spike")
+
+
+class Rollback(Section):
+    """When a run goes back to a checkpoint, where Train.on_nan or Train.spike.action says rollback."""
+
+    after: int = Field(default=3, ge=1, description="Faulty steps in a row; of fewer only the updates are left out")
+    limit: int = Field(default=10, ge=0, description="Rollbacks in a run, after which a fault ends it")
+
+
+def _in_order(numbers: tuple[int, int]) -> tuple[int, int]:
+    first, last = numbers
+    if not 1 <= first <= last:
+        raise ValueError(f"[{first}, {last}] holds no steps; steps count from 1, and the last comes second")
+    return numbers
+
+
+def _ascending(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    steps = [step for step, _ in points]
+    if any(after <= before for before, after in pairwise(steps)):
+        raise ValueError(f"the steps {steps} do not ascend")
+    return points
+
+
+#: The first and the last of some steps, counted from 1 as in the log.
+StepRange = Annotated[tuple[int, int], AfterValidator(_in_order)]
+#: Steps, and a factor at each.
+Points = Annotated[
+    list[tuple[Steps, Annotated[float, Field(gt=0, le=1)]]], Field(min_length=1), AfterValidator(_ascending)
+]
 
 
 class Progressive(Section):
@@ -225,12 +261,22 @@ class TrainSection(Section):
         default=False, description="Write checkpoints beside the training, from a second copy of weights and moments"
     )
     on_nan: Literal["stop", "skip", "rollback"] = Field(
-        default="stop", description="What to do about a non-finite loss"
+        default="stop", description="What to do about a non-finite loss or gradient"
     )
     progressive: Progressive | None = Field(
         default=None, description="Growth of length, batch and dropout at the start, for runs over a corpus"
     )
-    spike: Spike | None = Field(default=None, description="Watch for jumps of the loss; null does not")
+    spike: Spike | None = Field(
+        default=None, description="Watch for jumps of the loss and of the gradient norm; null does not"
+    )
+    rollback: Rollback = Field(default=Rollback(), description="When a run goes back to a checkpoint")
+    skip: list[StepRange] = Field(
+        default=[], description="Steps to leave out with their data, such as [[40701, 40900]]; they count all the same"
+    )
+    embedding_gradient: Points | None = Field(
+        default=None,
+        description="Arch.embedding_gradient over the run, as [[step, factor], ...] with lines between; null leaves it",
+    )
     hang_after: float | None = Field(
         default=1800.0, gt=0, description="Seconds after which a step that has not ended is reported; null does not"
     )

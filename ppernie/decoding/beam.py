@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ppernie.decoding.generate import Reader
 
 # The tokens that may stand behind the new ones so far.
-Following = Callable[[Sequence[int]], Sequence[int]]
+Following = Callable[[Sequence[int]], Sequence[int] | np.ndarray]
 
 
 class _Beam(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ppernie.data.tokenizers import Tokenizer
 from ppernie.data.tokenizers.settings import tokenizer_of
 from ppernie.errors import UserError
 from ppernie.peft import Base
-from ppernie.peft.plan import plan_with_adapters
+from ppernie.peft.plan import is_adapter, plan_with_adapters
 from ppernie.peft.weights import fingerprint
 from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.description import ModelDescription
@@ -167,7 +168,7 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     new = [name for name in share.cuts if name not in found.tensors]
     draw_parameters(share, new, config.Global.seed)
     if source is not None:
-        tell(found, new, str(source.place))
+        tell(found, [name for name in new if not is_adapter(name)], str(source.place))
     return _frozen(config, share, found, ranks) if tuning.on else share
 
 
@@ -185,7 +186,10 @@ def _frozen(config: Config, share: Share, found: Fit, ranks: Ranks) -> Share:
     model = config.Global.pretrained_model
     assert model is not None
     freeze(share.network, found.tensors.keys())
-    checksum = ranks.broadcast_object(fingerprint(found.tensors) if ranks.topology.rank == 0 else None)
+    checksum = ranks.broadcast_object(fingerprint(found.tensors) if ranks.topology.rank == 0 else "")
+    sizes = {name: math.prod(cut.shape) for name, cut in share.cuts.items()}
+    learning = sum(size for name, size in sizes.items() if name not in found.tensors)
+    logger.info("%d of %d numbers learn; the others are those of %s", learning, sum(sizes.values()), model)
     base = Base(model=model, new_head=config.Global.new_head, checksum=checksum)
     return replace(share, frozen=frozenset(found.tensors), base=base)
 

@@ -13,6 +13,7 @@ from ppernie.parallel.state import whole_weights
 from ppernie.peft import Adapters
 from ppernie.peft.weights import merged, unmerged
 from ppernie.zoo.folder import read_stored, save_model
+from ppernie.zoo.layout import Tensor
 from ppernie.zoo.weights import load_weights
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class BestModel:
     def load(self) -> None:
         """Gives the network what the folder holds. Raises UserError where it is damaged."""
         share = self._share
-        weights = read_stored(self._folder, self._description)
+        weights: Mapping[str, Tensor] = read_stored(self._folder, self._description)
         if self._merged is not None:
             weights = unmerged(weights, {name: cut.shape for name, cut in share.cuts.items()})
         load_weights(share.network, parts_of(weights, share), str(self._folder), but=self._left)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ppernie.config.keys import known_keys
+from ppernie.config.settings import KeyPath, dotted
 from ppernie.config.yaml12 import parse_yaml
 from ppernie.errors import UserError
 from ppernie.files import recover_folder, take_lock, write_file, writing
@@ -73,7 +79,7 @@ class OutputFolder:
             )
         if started and path.exists():
             stored, _ = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-            differing = _differences(stored, config.resolved())
+            differing = _differences(stored, config.resolved(), known_keys(type(config)))
             if differing:
                 raise UserError(
                     f"{self.path}: belongs to another config, so it cannot be resumed with this one. Differing: "
@@ -94,10 +100,18 @@ class OutputFolder:
             self._lock.close()
 
 
-def _differences(stored: Any, current: Any, path: tuple[str, ...] = ()) -> list[str]:
+def _differences(stored: Any, current: Any, known: Mapping[KeyPath, FieldInfo], path: KeyPath = ()) -> list[str]:
     if path in _FREE:
         return []
     if isinstance(stored, dict) and isinstance(current, dict):
-        keys = [*stored, *(key for key in current if key not in stored)]
-        return [line for key in keys for line in _differences(stored.get(key), current.get(key), (*path, key))]
-    return [] if stored == current else [f"{'.'.join(path)} was {stored!r}, is {current!r}"]
+        # A key that the version of then did not know had no other value than its default.
+        stored = {key: _default(known.get((*path, key))) for key in current if key not in stored} | stored
+        return [
+            line for key, value in stored.items() for line in _differences(value, current.get(key), known, (*path, key))
+        ]
+    return [] if stored == current else [f"{dotted(path)} was {stored!r}, is {current!r}"]
+
+
+def _default(field: FieldInfo | None) -> Any:
+    default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+    return default.model_dump(mode="json") if isinstance(default, BaseModel) else default

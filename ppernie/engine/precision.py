@@ -29,14 +29,15 @@ class Precision:
     """``autocast()`` around forward, ``scale`` on the loss, ``update`` after backward.
 
     Parameters stay float32. The loss scale (Micikevicius et al. 2018, section 3.2) is 1 except in float16, where it
-    halves when a gradient overflows and doubles after ``growth_interval`` finite updates.
+    doubles after ``growth_interval`` finite updates in a row and halves, down to 1, when a gradient overflows; the
+    first ``hysteresis - 1`` overflows since it last doubled are borne.
     """
 
     def __init__(self, section: AmpSection) -> None:
         self.section = section
         self.dynamic = section.dtype == "float16"
         self.scale = section.initial_loss_scale if self.dynamic else 1.0
-        self.finite_updates = 0
+        self.finite_updates, self.overflows = 0, 0
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which the network runs."""
@@ -47,16 +48,22 @@ class Precision:
         """Adapts the scale; True where this update must be dropped because the scale was too high."""
         if not self.dynamic:
             return False
-        if not math.isfinite(grad_norm) and self.scale > 1.0:
-            self.scale, self.finite_updates = max(self.scale / 2, 1.0), 0
+        if not math.isfinite(grad_norm):
+            self.finite_updates = 0
+            if self.scale <= 1.0:
+                return False
+            self.overflows += 1
+            if self.overflows >= self.section.hysteresis:
+                self.scale = max(self.scale / 2, 1.0)
             return True
         self.finite_updates += 1
         if self.finite_updates == self.section.growth_interval:
-            self.scale, self.finite_updates = self.scale * 2, 0
+            self.scale, self.finite_updates, self.overflows = self.scale * 2, 0, 0
         return False
 
     def state_dict(self) -> dict[str, float]:
-        return {"scale": self.scale, "finite_updates": self.finite_updates}
+        return {"scale": self.scale, "finite_updates": self.finite_updates, "overflows": self.overflows}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self.scale, self.finite_updates = state["scale"], int(state["finite_updates"])
+        self.overflows = int(state.get("overflows", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,16 @@ class Recorder:
 
     def rewind(self, step: int) -> None:
         """Drops the records after ``step``: the run will make them again."""
+        self._keep(lambda line: _step_of(line) <= step)
+
+    def undo(self, step: int) -> None:
+        """Drops the records after ``step`` but the events: the weights are again what they were."""
+        self._keep(lambda line: _step_of(line) <= step or json.loads(line)["mode"] == "event")
+
+    def _keep(self, is_kept: Callable[[str], bool]) -> None:
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
-            write_file(self._path, "".join(f"{line}\n" for line in kept))
+            write_file(self._path, "".join(f"{line}\n" for line in lines if is_kept(line)))
 
     def progress(self, step: int) -> None:
         """Moves the progress bar."""
@@ -54,7 +60,8 @@ class Recorder:
         seconds = int(record["eta"])
         clock = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
         logger.info(_LINE.format(**record, clock=clock))
-        self._write("train", record, ("lr", "loss", "grad_norm", "ips", "tokens_per_second"))
+        scalars = ("lr", "loss", "grad_norm", "ips", "tokens_per_second", "loss_scale", "embedding_gradient")
+        self._write("train", record, tuple(name for name in scalars if name in record))
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """One evaluation: ``step`` and metrics."""
@@ -64,9 +71,10 @@ class Recorder:
         self._write("eval", record, tuple(metrics))
 
     def event(self, kind: str, step: int, message: str) -> None:
-        """Something unusual about update ``step``, such as that it was skipped."""
+        """Something unusual about update ``step``, such as that it was skipped; VisualDL has a mark at the step."""
         logger.warning("[%s][Step %d] %s", kind, step, message)
-        self._write(kind.lower(), {"step": step, "message": message}, ())
+        self._write("event", {"kind": kind.lower(), "step": step, "message": message}, ())
+        self._visual.add_scalar(f"event/{kind.lower()}", 1.0, step)
 
     def _write(self, mode: str, record: Mapping[str, Any], scalars: tuple[str, ...]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
@@ -86,6 +94,9 @@ class NoRecorder(Recorder):
         pass
 
     def rewind(self, step: int) -> None:
+        pass
+
+    def undo(self, step: int) -> None:
         pass
 
     def progress(self, step: int) -> None:

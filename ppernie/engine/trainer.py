@@ -9,6 +9,7 @@ import math
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,16 @@ from ppernie.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 from ppernie.engine.accumulation import Accumulation, MicroBatch
 from ppernie.engine.batches import training_batches
 from ppernie.engine.best_model import BestModel
+from ppernie.engine.embedding_gradient import EmbeddingGradient
 from ppernie.engine.evaluate import evaluate, evaluate_streams
 from ppernie.engine.gradients import scale_gradients
 from ppernie.engine.interrupts import Interrupts
-from ppernie.engine.monitor import LossMonitor
 from ppernie.engine.pace import Pace
 from ppernie.engine.precision import Precision
 from ppernie.engine.progressive import progress
 from ppernie.engine.recorder import NoRecorder, Recorder
 from ppernie.engine.snapshot import Snapshot
+from ppernie.engine.stability import Stability
 from ppernie.engine.throughput import Throughput
 from ppernie.engine.watchdog import Watchdog
 from ppernie.errors import Interrupted, UserError
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ppernie")
 
-# Faults in a row after which going on is pointless.
-_MAX_FAULTS = 10
 _LOWER_IS_BETTER = ("loss", "perplexity")
 
 
@@ -54,27 +54,22 @@ class TrainState:
     """Where a run stands.
 
     Attributes:
-        step: updates made.
-        epoch, batch: the next batch to read; separate from ``step``, since a rollback moves only that.
+        step: steps done, those without an update among them; it says which batches come next.
         best, best_step: best value of the metric and when it was reached.
         stale: evaluations since then.
-        faults: faulty updates in a row.
     """
 
     step: int = 0
-    epoch: int = 0
-    batch: int = 0
     best: float | None = None
     best_step: int = 0
     stale: int = 0
-    faults: int = 0
 
 
 class Trainer:
     """Trains a model as a config says, into an output folder.
 
-    All randomness of an update is a function of (seed, step), and of a batch of (seed, epoch, number): a resumed run
-    repeats the uninterrupted one to the bit.
+    All randomness of an update is a function of (seed, step), and of a batch of (seed, epoch, number), which the step
+    gives: a resumed run repeats the uninterrupted one to the bit.
     """
 
     def __init__(self, config: Config, parts: Parts, share: Share, folder: OutputFolder, ranks: Ranks) -> None:
@@ -84,8 +79,9 @@ class Trainer:
         self.task = parts.task
         train = config.Train
         self.batches = training_batches(config, parts, self.topology)
-        ends = self.batches.ends(train.accumulate_steps)
-        self.steps_per_epoch, self._step_ends = len(ends), set(ends.tolist())
+        # Where the batches of each step of an epoch begin, and those of the last one end.
+        self._borders = [0, *self.batches.ends(train.accumulate_steps).tolist()]
+        self.steps_per_epoch = len(self._borders) - 1
         self.total = self.steps_per_epoch * train.epochs
         if train.max_steps is not None:
             self.total = min(self.total, train.max_steps)
@@ -109,7 +105,8 @@ class Trainer:
         self.precision = Precision(config.AMP)
         growing = train.progressive is not None and train.progressive.dropout
         self.dropout = DropoutScale(self.model) if growing else None
-        self.monitor = LossMonitor(train)
+        points = train.embedding_gradient
+        self.embedding_gradient = EmbeddingGradient(self.model, points) if points else None
         attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
         writers = checkpoints.Ranks(self.topology.rank, self.topology.world, attempt)
         self.checkpoints = Checkpoints(
@@ -120,6 +117,7 @@ class Trainer:
             ranks.broadcast_object,
             self._any,
         )
+        self.stability = Stability(train, self.total, self.checkpoints, self._take, ranks)
         self.pace = Pace(ranks)
         self.accumulation = Accumulation(self.task, share, self.optimizer.parameters, self.precision, ranks, self.pace)
         self.state = TrainState()
@@ -166,43 +164,45 @@ class Trainer:
         updates = self._updates()
         while self.state.step < self.total and not self._stale():
             watchdog.step(self.state.step + 1)
-            self.pace.begin()
-            throughput.start()
-            position, micro_batches = next(updates)
-            throughput.read()
-            record = self._update(micro_batches, recorder)
-            self.state.epoch, self.state.batch = position
-            throughput.stop([counts for _, counts in micro_batches], self.topology.data_world)
-            step = self.state.step
-            self.pace.update()
+            record, passed = None, self.stability.pass_over(self.state.step + 1, recorder)
+            if passed is None:
+                self.pace.begin()
+                throughput.start()
+                micro_batches = next(updates)
+                throughput.read()
+                record = self._update(micro_batches, recorder)
+                throughput.stop([counts for _, counts in micro_batches], self.topology.data_world)
+                self.pace.update()
+            self.state.step = step = passed or self.state.step + 1
             recorder.progress(step)
             if record and (step % train.log_every == 0 or step == self.total):
                 recorder.train({**self._place(), **record, **throughput.take(self.total - step)})
                 self._tell_stragglers(recorder)
-            if record and self._due(self.config.Eval.every):
+            if self._due(self.config.Eval.every):
                 self._evaluate(recorder)
             if self._any(interrupts.pending is not None):
                 self._save()
                 self.checkpoints.wait()
                 raise Interrupted(f"interrupted; saved at step {step}. Go on with --resume auto")
-            if record and self._due(train.save_every):
+            # A checkpoint from within a spike might be of spoilt weights.
+            if self._due(train.save_every) and not self.stability.faults:
                 self._save()
             self.checkpoints.check()
-        if self._stale():
+        if self._stale() or self.stability.faults:
             self._save()
         self.checkpoints.wait()
 
-    def _updates(self) -> Iterator[tuple[tuple[int, int], list[MicroBatch]]]:
-        """The batches of each update, with the position after them."""
-        epoch, start = self.state.epoch, self.state.batch
+    def _updates(self) -> Iterator[list[MicroBatch]]:
+        """The batches of the update that comes next, each time."""
         while True:
-            group: list[MicroBatch] = []
-            for number, batch in enumerate(self.batches.iterate(epoch, start), start + 1):
-                group.append(batch)
-                if number in self._step_ends:
-                    yield (epoch + 1, 0) if number == len(self.batches) else (epoch, number), group
-                    group = []
-            epoch, start = epoch + 1, 0
+            step = self.state.step
+            epoch, done = divmod(step, self.steps_per_epoch)
+            batches = self.batches.iterate(epoch, self._borders[done])
+            for first, last in pairwise(self._borders[done:]):
+                if self.state.step != step:  # steps were left out
+                    break
+                yield list(islice(batches, last - first))
+                step += 1
 
     def _update(self, micro_batches: list[MicroBatch], recorder: Recorder) -> dict[str, float] | None:
         """One update; its record, or None where it was dropped."""
@@ -210,19 +210,19 @@ class Trainer:
         self.ranks.seed(self.config.Global.seed, step)
         if self.dropout is not None:
             self.dropout.set(progress(self.config.Train, step))
+        stated: dict[str, float] = {}
+        if self.embedding_gradient is not None:
+            stated["embedding_gradient"] = self.embedding_gradient.set(step + 1)
         # The loss scale may change before the gradients are scaled back.
         scale = self.precision.scale
         losses, norm = self.accumulation.backward(micro_batches, scale)
         loss = sum(self.task.objectives[name] * value for name, value in losses.items())
-        if self.precision.overflowed(norm):
-            recorder.event("Scale", step + 1, f"overflow; loss scale is now {self.precision.scale:g}")
+        overflowed = self.precision.overflowed(norm)
+        if overflowed or self.precision.scale != scale:
+            what = "overflow, update left out" if overflowed else "no overflow for long"
+            recorder.event("Scale", step + 1, f"{what}; loss scale is now {self.precision.scale:g}")
+        if overflowed or not self.stability.accepts(step + 1, loss, norm, recorder):
             self.optimizer.clear_grad()
-            return None
-        verdict, reason = self.monitor.judge(loss, norm)
-        if verdict == "report":
-            recorder.event("Spike", step + 1, reason)
-        elif verdict != "ok":
-            self._fault(verdict, reason, recorder)
             return None
         clip = section.clip_norm
         factor = (min(1.0, clip / norm) if clip and norm else 1.0) / scale
@@ -231,32 +231,12 @@ class Trainer:
         rate = learning_rate(section.schedule, section.learning_rate, step, self.total)
         self.optimizer.step(rate)
         self.optimizer.clear_grad()
-        self.state.step, self.state.faults = step + 1, 0
-        return {"lr": rate, "loss": loss, "grad_norm": norm, **(losses if len(losses) > 1 else {})}
-
-    def _fault(self, verdict: str, reason: str, recorder: Recorder) -> None:
-        self.optimizer.clear_grad()
-        self.state.faults += 1
-        step = self.state.step + 1
-        if verdict == "stop" or self.state.faults > _MAX_FAULTS:
-            latest = self.checkpoints.latest()
-            raise UserError(
-                f"step {step}: {reason}. The last checkpoint is {latest or 'none'}. Lower Optimizer."
-                "learning_rate, lengthen the warm-up, look at the data, or set Train.on_nan to skip or rollback"
-            )
-        if verdict == "rollback":
-            left = self.state
-            if self.checkpoints.restore(self._load) is None:
-                raise UserError(f"step {step}: {reason}, and {self.checkpoints.folder} holds nothing to roll back to")
-            # The best model on the disk is still the best.
-            self.state.best, self.state.best_step, self.state.faults = left.best, left.best_step, left.faults
-            recorder.rewind(self.state.step)
-            recorder.event("Rollback", step, f"{reason}; back to step {self.state.step}, its data skipped")
-        else:
-            recorder.event("Skip", step, f"{reason}; update skipped")
+        if self.precision.dynamic:
+            stated["loss_scale"] = scale
+        return {"lr": rate, "loss": loss, "grad_norm": norm, **stated, **(losses if len(losses) > 1 else {})}
 
     def _due(self, every: int | None) -> bool:
-        """Whether something that happens each ``every`` updates, or each epoch, happens now; always at the end."""
+        """Whether something that happens each ``every`` steps, or each epoch, happens now; always at the end."""
         step = self.state.step
         return step % (every or self.steps_per_epoch) == 0 or step == self.total
 
@@ -316,7 +296,7 @@ class Trainer:
         state = {
             "train": asdict(self.state),
             "precision": self.precision.state_dict(),
-            "losses": list(self.monitor.history),
+            "stability": self.stability.state_dict(),
             "batch_size": self.batches.batch_size,
             "description": self.best_model.learnt.model_dump(),
         }
@@ -330,20 +310,27 @@ class Trainer:
                 f"{checkpoint.path}: belongs to a run with {stored} examples a batch over all ranks, this one has "
                 f"{self.batches.batch_size}; set Train.batch_size so that their number stays"
             )
+        self._take(checkpoint)
+        # An earlier version kept more.
+        kept = checkpoint.state["train"].items()
+        self.state = TrainState(**{name: value for name, value in kept if name in TrainState.__annotations__})
+        if not (self.folder.best_model / "metrics.json").exists():  # the checkpoint is of a run in another folder
+            self.state.best, self.state.best_step, self.state.stale = None, 0, 0
+        if "stability" in checkpoint.state:
+            self.stability.load_state_dict(checkpoint.state["stability"], self.state.step)
+
+    def _take(self, checkpoint: Checkpoint) -> None:
+        """Weights, moments and loss scale."""
         self.snapshot.load(checkpoint)
-        position = self.state.epoch, self.state.batch
-        self.state = TrainState(**checkpoint.state["train"])
-        if position > (self.state.epoch, self.state.batch):
-            self.state.epoch, self.state.batch = position
         if "precision" in checkpoint.state:
             self.precision.load_state_dict(checkpoint.state["precision"])
-        self.monitor.history.clear()
-        self.monitor.history.extend(checkpoint.state.get("losses", ()))
 
     def _finish(self, recorder: Recorder) -> dict[str, Any]:
         if not self._evaluates:
             self._save_best({})
         results: dict[str, Any] = {"steps": self.state.step}
+        if self.stability.skipped:
+            results["skipped"] = self.stability.skipped
         if self._evaluates:
             self.ranks.barrier()
             results |= json.loads((self.folder.best_model / "metrics.json").read_text(encoding="utf-8"))

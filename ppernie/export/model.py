@@ -25,13 +25,16 @@ _BATCH = 4
 def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
     """Exports a model folder and proves the graph on real inputs, those of ``Data.eval`` or else ``Data.train``.
 
+    A pretrained network that writes texts is exported for the config's task.
+
     Returns:
         The content of ``deploy.yml``.
 
     Raises:
         UserError: there is no data to prove the graph on, or it differs by more than ``Export.tolerance``.
     """
-    opened = open_folder(source)
+    own = {"name": config.Task.name, **config.Task.options.model_dump(mode="json")}
+    opened = open_folder(source, instead=own)
     description, task, model = opened
     if isinstance(task, StepwiseTask):
         return export_steps(opened, target, _batches(task, config), config.Export.tolerance)

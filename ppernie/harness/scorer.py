@@ -59,7 +59,11 @@ class Scorer(Protocol):
         *,
         no_leading_punctuation: bool,
     ) -> list[list[list[int]]]:
-        """What fills the masks, given contexts and the beginnings of what fills them; of beams all, best first."""
+        """What fills the masks, given contexts and the beginnings of what fills them; of beams all, best first.
+
+        Args:
+            no_leading_punctuation: of beams, none of which then begins with a token of punctuation alone.
+        """
 
 
 def fitted(context: Context, room: int, where: str) -> tuple[Context, bool]:

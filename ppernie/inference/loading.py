@@ -58,8 +58,12 @@ def open_network(folder: Path, device: str, threads: int | None, overrides: Sequ
     return open_folder(folder, overrides)
 
 
-def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Opened:
-    """The network of a model folder in eval mode, on the current device; ``overrides`` as ``open_network``'s.
+def open_folder(folder: Path, overrides: Sequence[str] = (), instead: dict[str, Any] | None = None) -> Opened:
+    """The network of a model folder in eval mode, on the current device.
+
+    Args:
+        overrides: as ``open_network``'s.
+        instead: as ``answering``'s.
 
     Raises:
         UserError: the folder is none, its network answers nothing, or an option is wrong.
@@ -68,7 +72,7 @@ def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Opened:
     from ppernie.zoo.weights import empty_network, load_weights
 
     try:
-        description = changed(answering(read_description(folder)), overrides)
+        description = changed(answering(read_description(folder), instead), overrides)
     except UserError as error:
         raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
     weights = read_weights(folder)
@@ -90,15 +94,21 @@ def _open_steps(folder: Path, device: str, threads: int | None, overrides: Seque
     return Opened(description, task, task.exported(predictor, description.arch_config()))
 
 
-def answering(description: ModelDescription) -> ModelDescription:
-    """The description, with the task that writes texts in place of pretraining or none, where the network has one."""
+def answering(description: ModelDescription, instead: dict[str, Any] | None = None) -> ModelDescription:
+    """The description, with a task that writes texts in place of pretraining or none, where the network has one.
+
+    Args:
+        instead: name and options of that task; by default the first of the architecture's, with its default options.
+    """
     named = description.task
     if named is not None and not issubclass(registry.task_class(named["name"]), PretrainingTask):
         return description
-    for name in registry.arch_tasks(description.arch["name"]):
-        if registry.task_class(name).generative:
-            return description.model_copy(update={"task": {"name": name}})
-    return description
+    served = registry.arch_tasks(description.arch["name"])
+    writing = [name for name in served if registry.task_class(name).generative]
+    if not writing:
+        return description
+    task = instead if instead is not None and instead["name"] in writing else {"name": writing[0]}
+    return description.model_copy(update={"task": task})
 
 
 def changed(description: ModelDescription, overrides: Sequence[str]) -> ModelDescription:

@@ -11,6 +11,11 @@ from ppernie.parallel.plan import Column, Heads, PerHead, Plan, Row, Rule, Whole
 DOWN, UP, PREFIX = "lora_a", "lora_b", "prefix"
 
 
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this dotted name is an adapter's."""
+    return not {DOWN, UP, PREFIX}.isdisjoint(name.split("."))
+
+
 def plan_with_adapters(plan: Plan) -> Plan:
     """The plan with rules for the adapters of its layers.
 

@@ -60,11 +60,16 @@ def add_prefixes(network: paddle.nn.Layer, plan: Plan, prefix: Prefix) -> None:
         if rule is None or not isinstance(rule.kind, Heads) or not hasattr(layer, PREFIX):
             continue
         found = True
-        sizes: Any = layer.num_heads, layer.head_size, prefix.tokens
-        made = LayerPrefix(*sizes) if prefix.projection is None else ProjectedPrefix(*sizes, prefix.projection)
-        setattr(layer, PREFIX, made)
+        setattr(layer, PREFIX, _made(layer, prefix))
     if not found:
         raise UserError("Tuning.prefix: the attention of this network takes no prefixes; use Tuning.lora")
+
+
+def _made(attention: Any, prefix: Prefix) -> nn.Layer:
+    heads, head_size = attention.num_heads, attention.head_size
+    if prefix.projection is None:
+        return LayerPrefix(heads, head_size, prefix.tokens)
+    return ProjectedPrefix(heads, head_size, prefix.tokens, prefix.projection)
 
 
 @paddle.no_grad()

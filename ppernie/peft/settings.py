@@ -29,7 +29,7 @@ class Prefix(_Fields):
     projection: int | None = Field(
         default=None,
         ge=1,
-        description="Inner width of two maps that make them of a smaller table; null: learnt as such",
+        description="Inner width of two maps that make them of a table; null: learnt as they are",
     )
 
 

@@ -65,7 +65,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     digest = xxhash.xxh3_64()
     for name in sorted(tensors):
         digest.update(f"{name} {list(tensors[name].shape)}".encode())
-        digest.update(np.ascontiguousarray(_read(tensors[name])))
+        digest.update(_read(tensors[name]).data)
     return digest.hexdigest()
 
 
@@ -73,8 +73,8 @@ def check_base(stored: Base, checksum: str, place: str) -> None:
     """Raises UserError where adapters of one base meet another one."""
     if stored.checksum != checksum:
         raise UserError(
-            f"{place}: these adapters belong to {stored.model} with the checksum {stored.checksum}, and the weights here "
-            f"have {checksum}; give them the base that they were trained on"
+            f"{place}: these adapters belong to {stored.model} with the checksum {stored.checksum}, and the weights "
+            f"here have {checksum}; give them the base that they were trained on"
         )
 
 

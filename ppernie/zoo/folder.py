@@ -73,9 +73,7 @@ def read_weights(folder: Path) -> dict[str, StoredTensor]:
         if (folder / name).exists():
             return open_weights(folder / name)
     if (folder / ADAPTERS).exists():
-        raise UserError(
-            f"{folder}: holds adapters and not the network that they belong to; train with Tuning.save=whole"
-        )
+        raise UserError(f"{folder}: holds adapters and not their network; train with Tuning.save=whole")
     raise UserError(f"{folder}: holds no {WEIGHTS}")
 
 

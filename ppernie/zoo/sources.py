@@ -215,9 +215,7 @@ def _weight_file(folder: Path) -> Path:
     if (folder / "deploy.yml").exists():
         raise UserError(f"{folder}: is an export, which Paddle Inference runs; weights are loaded from a model folder")
     if (folder / "adapters.safetensors").exists():
-        raise UserError(
-            f"{folder}: holds adapters and not the network that they belong to; train with Tuning.save=whole"
-        )
+        raise UserError(f"{folder}: holds adapters and not their network; train with Tuning.save=whole")
     found = f"{len(others)} .pdparams files, name one" if others else f"none of {', '.join(WEIGHT_FILES)}"
     raise UserError(f"{folder}: not a model folder: it holds {found}")
 

@@ -208,7 +208,8 @@ def with_a_slow_rank(values: dict[str, Any]) -> list[str]:
         SequenceClassification.loss = lambda *arguments: (time.sleep(0.2), plain(*arguments))[1]
     run(values)
     lines = Path(values["Global"]["output_dir"], "train_log.jsonl").read_text(encoding="utf-8").splitlines()
-    return [record["message"] for line in lines if (record := json.loads(line))["mode"] == "straggler"]
+    events = [record for line in lines if (record := json.loads(line))["mode"] == "event"]
+    return [event["message"] for event in events if event["kind"] == "straggler"]
 
 
 def test_a_slow_rank_is_named(values: Callable[..., dict[str, Any]], launch: Callable[..., Any]) -> None:

@@ -45,7 +45,7 @@ class TextGeneration(Generation):
     """
 
     Options = Options
-    input_names: tuple[str, ...] = ("input_ids", "position_ids", "visible", "predicted_positions")
+    input_names = ("input_ids", "position_ids", "visible", "predicted_positions")  # type: ignore[assignment]
     # Rows of ``position_ids``, which differ from network to network.
     position_rows = 1
 
@@ -141,16 +141,13 @@ class TextGeneration(Generation):
         return metric.compute()
 
     def answer(self, items: Sequence[Item], results: Sequence[list[int]]) -> dict[str, Any]:
-        from model_zoo.glm.generation.blanks import filled
-
-        decode = self.tokenizer.decode
-        blanks = list(_split(results[0]))
-        if first_mask(self._text_ids(items[0]), self._glm_tokenizer) is None:
-            return {"text": decode(blanks[0])}
-        text = self._text_ids(items[0])
-        for blank in blanks:
-            text = filled(text, blank, self._glm_tokenizer)
-        return {"text": decode(text), "blanks": [decode(blank) for blank in blanks]}
+        blanks = [self.tokenizer.decode(blank) for blank in _split(results[0])]
+        encoding = self.tokenizer.encode(items[0].example["text"])
+        masks = mask_ids(self._glm_tokenizer)
+        spans = [span for index, span in zip(encoding.ids, encoding.offsets, strict=True) if index in masks]
+        if not spans:
+            return {"text": blanks[0]}
+        return {"text": _replaced(items[0].example["text"], spans, blanks), "blanks": blanks}
 
     def _text_ids(self, item: Item) -> list[int]:
         return self._glm_tokenizer.encode_prompt(item.example["text"])
@@ -193,3 +190,10 @@ def _split(row: Sequence[int]) -> Iterator[list[int]]:
         else:
             blank.append(index)
     yield blank
+
+
+def _replaced(text: str, spans: Sequence[tuple[int, int]], parts: Sequence[str]) -> str:
+    """The text with a part in the place of each span of characters."""
+    starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
+    kept = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return "".join(piece for pair in zip(kept, [*parts, ""], strict=True) for piece in pair)

@@ -1,4 +1,4 @@
-"""Training kernels in C for the CPU; where they are absent, Paddle's own operations do the work.
+"""Kernels in C for the CPU; where they are absent, Paddle's own operations do the work.
 
 ``setup.py`` compiles the C files as the extension module ``ppernie.nn.kernels._native`` (without a Python init
 function: it is opened with ctypes). OpenMP is left undefined in it and found in the runtime that Paddle has
@@ -28,6 +28,7 @@ _SIGNATURES = {
     "norm_grad": [_POINTER] * 9 + [_INT] * 2 + [_DOUBLE, _SEED],
     "attention": [_POINTER] * 2 + [_INT] * 3 + [_POINTER] * 2 + [_INT] * 4 + [_DOUBLE, _SEED],
     "attention_grad": [_POINTER] * 4 + [_INT] * 4 + [_DOUBLE, _SEED],
+    "weight_only_linear": [_POINTER] * 4 + [_INT] * 5,
 }
 
 

@@ -25,6 +25,23 @@ def test_the_scale_halves_on_overflow_and_doubles_after_finite_updates() -> None
     assert precision.scale == 8.0
 
 
+def test_the_published_settings_bear_one_overflow_until_the_scale_grows_again() -> None:
+    """GLM-130B's (arXiv:2210.02414, table 11), with a growth interval of three updates in place of 2,000."""
+    precision = Precision(AmpSection(dtype="float16", initial_loss_scale=65536.0, growth_interval=3, hysteresis=2))
+    inf, seen = math.inf, []
+    for norm in (inf, 1.0, 1.0, inf, inf, 1.0, 1.0, math.nan, 1.0, 1.0, 1.0, inf, inf):
+        seen.append((precision.overflowed(norm), int(precision.scale)))
+    dropped = [(True, 65536), (True, 32768), (True, 16384), (True, 8192), (True, 16384), (True, 8192)]
+    assert [step for step in seen if step[0]] == dropped
+    assert [scale for overflowed, scale in seen if not overflowed] == [65536] * 2 + [16384] * 2 + [8192] * 2 + [16384]
+
+
+def test_the_scale_does_not_fall_below_one() -> None:
+    precision = Precision(HALF)
+    assert [precision.overflowed(math.inf) for _ in range(5)] == [True, True, True, False, False]
+    assert precision.scale == 1.0
+
+
 def test_a_scale_of_one_leaves_the_fault_to_the_monitor() -> None:
     precision = Precision(HALF.model_copy(update={"initial_loss_scale": 1.0}))
     assert not precision.overflowed(math.nan)
@@ -40,7 +57,7 @@ def test_the_state_goes_on_where_it_was() -> None:
     first.overflowed(math.inf)
     first.overflowed(1.0)
     second.load_state_dict(first.state_dict())
-    assert (second.scale, second.finite_updates) == (4.0, 1)
+    assert (second.scale, second.finite_updates, second.overflows) == (4.0, 1, 1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -57,7 +57,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
         {"mode": "train", "step": 2, "batch_cost": 0.5, "tokens_per_second": 100.0},
         {"mode": "eval", "step": 3, "loss": 4.0},
         {"mode": "train", "step": 4, "batch_cost": 1.0, "tokens_per_second": 50.0},
-        {"mode": "spike", "step": 4, "message": "a jump"},
+        {"mode": "event", "kind": "spike", "step": 4, "message": "a jump"},
         {"mode": "train", "step": 5, "batch_cost": 2.0, "tokens_per_second": 10.0},
         {"mode": "eval", "step": 5, "loss": 3.0},
     ]
