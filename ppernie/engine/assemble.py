@@ -75,6 +75,7 @@ def assemble(config: Config) -> Parts:
     tokenizer = build_tokenizer(config, source)
     section = config.Task
     task = registry.task_class(section.name)(section.options, tokenizer, config.Data.max_length)
+    task.adapt(config.Arch.model)
     if isinstance(task, PretrainingTask):
         return _over_corpora(config, task, source)
     examples = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Limit
 from pydantic.dataclasses import dataclass
 
@@ -43,6 +43,12 @@ class Field:
     dims: Dims
     pad: int
     upper: Annotated[int, Limit(ge=1)] | None
+
+    @model_validator(mode="after")
+    def _ids_have_limits(self) -> Self:
+        if (self.dtype == "int64") != (self.upper is not None):
+            raise ValueError("int64 needs an upper limit, and float32 has none")
+        return self
 
 
 class Difference(BaseModel):

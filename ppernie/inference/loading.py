@@ -68,17 +68,14 @@ def open_folder(folder: Path, overrides: Sequence[str] = (), instead: dict[str, 
     Raises:
         UserError: the folder is none, its network answers nothing, or an option is wrong.
     """
-    from ppernie.zoo.folder import WEIGHTS, read_description, read_tokenizer, read_weights
-    from ppernie.zoo.weights import empty_network, load_weights
+    from ppernie.zoo.folder import load_built, read_description, read_tokenizer
 
     try:
         description = changed(answering(read_description(folder), instead), overrides)
     except UserError as error:
         raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
-    weights = read_weights(folder)
     task = description.build_task(read_tokenizer(folder))
-    network = empty_network(lambda: description.build_model(task))
-    load_weights(network, weights, str(folder / WEIGHTS))
+    network = load_built(folder, description, lambda: description.build_model(task))
     network.eval()
     return Opened(description, task, network)
 

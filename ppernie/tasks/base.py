@@ -88,6 +88,9 @@ class Task(ABC):
         self.tokenizer = tokenizer
         self.max_length = max_length
 
+    def adapt(self, arch: Any) -> None:  # noqa: B027 - most tasks have one form of inputs
+        """Learns from the network's configuration in which form it takes its inputs, before any are made."""
+
     def prepare(self, examples: Sequence[Example]) -> None:  # noqa: B027 - most tasks learn nothing here
         """Learns from the training examples what the config leaves open, such as the list of labels."""
 

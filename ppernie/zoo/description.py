@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ppernie import registry
 from ppernie.errors import UserError
 from ppernie.peft import Adapters
+from ppernie.slim.weight_only.arithmetic import Quantization
 
 if TYPE_CHECKING:
     import paddle
@@ -27,6 +28,7 @@ class ModelDescription(BaseModel):
             library that does not say its task.
         max_length: longest input in tokens.
         fields: the training data's field map, so that prediction takes the same columns.
+        quantization: which weights are stored in 8 or 4 bits, and how; None where none is.
         tuning: what the network has beside, and where the rest of its weights is; None where all are its own.
     """
 
@@ -36,16 +38,12 @@ class ModelDescription(BaseModel):
     task: dict[str, Any] | None
     max_length: int
     fields: dict[str, str] = {}
+    quantization: Quantization | None = None
     tuning: Adapters | None = None
 
     @classmethod
     def parse(cls, values: Any, source: Path) -> ModelDescription:
         """Checks values read from a file. Raises UserError that names the file."""
-        if isinstance(values, dict) and values.get("quantization"):
-            raise UserError(
-                f"{source}: its weights are quantised; they are opened as such (ppernie.slim.weight_only.open_layers), "
-                "not loaded as numbers of full precision"
-            )
         try:
             description = cls.model_validate(values)
             for name, section in (("arch", description.arch), ("task", description.task)):
@@ -81,7 +79,9 @@ class ModelDescription(BaseModel):
 
     def build_task(self, tokenizer: Tokenizer) -> Task:
         """The task, ready to encode and to answer."""
-        return registry.task_class(self.task_name)(self.task_options(), tokenizer, self.max_length)
+        task = registry.task_class(self.task_name)(self.task_options(), tokenizer, self.max_length)
+        task.adapt(self.arch_config())
+        return task
 
     def build_model(self, task: Task) -> paddle.nn.Layer:
         """The network, with Paddle's default values for weights."""

@@ -67,6 +67,16 @@ def test_tokenize(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(rows(capsys)) > 3
 
 
+def test_preprocess(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("paddlenlp")
+    text = tmp_path / "text.txt"
+    novel = (shared_data / "classical_novels_zh" / "老残游记.txt").read_text(encoding="utf-8")
+    text.write_text(novel[:60_000], encoding="utf-8")
+    vocabulary = str(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt")
+    assert main(["bench", "preprocess", "--vocab", vocabulary, "--text", str(text)]) == 0
+    assert {"ppernie", "PaddleNLP's ingredients"} <= {row[0].split(",")[0] for row in rows(capsys)}
+
+
 def test_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "checkpoint", "--size-mb", "64", "--rounds", "1", "--folder", str(tmp_path)]) == 0
     header, _, *sides = rows(capsys)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ppernie.data import named
 from ppernie.data.readers import conll, documents, fewrel, tables
-from ppernie.data.readers.examples import CANONICAL, Purpose
+from ppernie.data.readers.examples import CANONICAL, Canonical, Purpose
 from ppernie.data.readers.fields import FieldMap
 from ppernie.data.readers.files import Row, resolve
 from ppernie.errors import UserError
@@ -67,7 +67,7 @@ def read_examples(
     not in its context is kept with start -1, since only its text is scored; `"train"` refuses it.
     Raises UserError naming file and line.
     """
-    canonical = CANONICAL[task]
+    canonical = _canonical(task)
     mapping = {**fields, **(source.fields or {})}
     field_map = FieldMap(task, canonical.names, mapping, targets_required=purpose != "predict")
     rows = _raw_rows(source, root)
@@ -85,13 +85,18 @@ def read_row(row: Mapping[str, Any], where: str, *, fields: Mapping[str, str], t
 
     Raises UserError naming `where`.
     """
-    canonical = CANONICAL[task]
+    canonical = _canonical(task)
     mapping = {name: column for name, column in fields.items() if name not in row}
     field_map = FieldMap(task, canonical.names, mapping, targets_required=False)
     examples = list(canonical.convert([(where, dict(row))], field_map, "predict"))
     if not examples:
         raise UserError(f"{where}: nothing to predict on")
     return examples[0]
+
+
+def _canonical(task: str) -> Canonical:
+    """A family's own task, ``family/task``, has the examples of the task of that name."""
+    return CANONICAL[task.rpartition("/")[2]]
 
 
 def _raw_rows(source: SourceLike, root: str | None) -> Iterator[Row]:

