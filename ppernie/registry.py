@@ -40,6 +40,7 @@ _TASKS = {
     "dual_similarity": "ppernie.tasks.similarity:DualSimilarity",
     "masked_language_modeling": "ppernie.tasks.masked_language_modeling:MaskedLanguageModeling",
     "text_generation": "ppernie.tasks.generation:TextGeneration",
+    "distillation": "ppernie.slim.distillation.texts:TextDistillation",
 }
 
 

@@ -8,7 +8,7 @@ from model_zoo.ernie3.config import ErnieConfig
 config_class = ErnieConfig
 networks = ("universal",)
 architectures: dict[str, tuple[str, ...]] = {
-    "ErnieModel": (),
+    "ErnieModel": ("distillation",),
     "ErnieForSequenceClassification": ("sequence_classification", "cross_similarity"),
     "ErnieForTokenClassification": ("token_classification",),
     "ErnieForQuestionAnswering": ("span_extraction",),

@@ -14,7 +14,7 @@ from ppernie.checkpoints.slices import whole
 from ppernie.checkpoints.writing import write_checkpoint
 from ppernie.errors import UserError
 from ppernie.zoo.description import ModelDescription
-from ppernie.zoo.folder import read_description, read_weights, save_model
+from ppernie.zoo.folder import read_description, read_stored, save_model
 
 if TYPE_CHECKING:
     from ppernie.data.tokenizers import Tokenizer
@@ -48,6 +48,9 @@ def as_checkpoint(folder: Path, target: Path) -> None:
     """
     if target.exists():
         raise UserError(f"{target}: is there already; name a new folder")
-    state = {"train": {"step": 0}, "description": read_description(folder).model_dump()}
-    weights = {name: tensor.read().astype(np.float32, copy=False) for name, tensor in read_weights(folder).items()}
+    description = read_description(folder)
+    stored = read_stored(folder, description)
+    weights = {name: tensor.read().astype(np.float32, copy=False) for name, tensor in stored.items()}
+    description = description.model_copy(update={"quantization": None})
+    state = {"train": {"step": 0}, "description": description.model_dump()}
     write_checkpoint(target, [whole(f"model/{name}", array) for name, array in weights.items()], state, Ranks(), {})

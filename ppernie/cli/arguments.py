@@ -32,6 +32,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_stream(parser: argparse.ArgumentParser) -> None:
+    """``--stream``, for models larger than memory."""
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="read the weights of a model folder layer by layer from the disk, in every pass: two layers are in memory",
+    )
+
+
 def add_task_options(parser: argparse.ArgumentParser) -> None:
     """``-o``, options of a saved model's task."""
     parser.add_argument(

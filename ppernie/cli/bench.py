@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-HELP = "measure training, inference, generation, loading, checkpoints, tokenizing, corpora, shards or many ranks"
+HELP = "measure training, inference, compression, loading, checkpoints, data, shards or many ranks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ppernie.cli.arguments import add_config
+
     benches = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
 
     train = benches.add_parser("train", help="a training step beside PaddleNLP's and Hugging Face's")
@@ -62,6 +65,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shards.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the converted weights")
     shards.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
+    linear = benches.add_parser("linear", help="a linear layer over weights of 8 or 4 bits beside Paddle's own")
+    linear.add_argument("--inputs", type=int, default=4096, metavar="N")
+    linear.add_argument("--outputs", type=int, default=16_384, metavar="N")
+    linear.add_argument("--rows", nargs="+", type=int, default=[1, 4, 8, 64, 256], metavar="N")
+    linear.add_argument("--rounds", type=int, default=10, metavar="N")
+    linear.add_argument("--threads", type=int, default=2, metavar="N")
+
+    weight_only = benches.add_parser("weight_only", help="the loss of a model with weights of 8 and 4 bits")
+    add_config(weight_only)
+    weight_only.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder")
+    weight_only.add_argument("--group-size", type=int, default=64, metavar="N", help="inputs that share a scale")
+
+    streaming = benches.add_parser("streaming", help="running a network of GLM-130B's width from the disk")
+    streaming.add_argument("--layers", type=int, default=2, metavar="N")
+    streaming.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
+    streaming.add_argument("--heads", type=int, default=96, metavar="N")
+    streaming.add_argument(
+        "--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network"
+    )
+    streaming.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
+    streaming.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the weights")
+    streaming.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens read at once, beside one")
+    streaming.add_argument("--rounds", type=int, default=3, metavar="N")
+    streaming.add_argument("--threads", type=int, default=2, metavar="N")
+    streaming.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
+
     distributed = benches.add_parser("distributed", help="one rank with Distributed, without it, and a bare loop")
     distributed.add_argument("--sizes", nargs="+", default=["4x312"], metavar="LAYERSxHIDDEN")
     distributed.add_argument("--steps", type=int, default=24, metavar="N", help="steps of each process")
@@ -108,6 +137,33 @@ def _table(args: argparse.Namespace) -> str:
 
         return benchmark_shards(
             args.layers, args.hidden, args.heads, args.inner, args.vocab, args.ranks, args.bits, args.folder
+        )
+    if args.bench == "linear":
+        from ppernie.bench.linear import benchmark as benchmark_linear
+
+        return benchmark_linear(args.inputs, args.outputs, args.rows, args.rounds, args.threads)
+    if args.bench == "weight_only":
+        from ppernie.bench.weight_only import benchmark as benchmark_weights
+        from ppernie.config import load_config
+        from ppernie.device import use_device
+
+        config = load_config(args.config, args.override)
+        use_device(config.Global.device, config.Global.threads)
+        return benchmark_weights(args.model, config, args.group_size)
+    if args.bench == "streaming":
+        from ppernie.bench.streaming import benchmark as benchmark_streaming
+
+        return benchmark_streaming(
+            args.layers,
+            args.hidden,
+            args.heads,
+            args.inner,
+            args.vocab,
+            args.bits,
+            args.tokens,
+            args.rounds,
+            args.threads,
+            args.folder,
         )
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks

@@ -14,11 +14,12 @@ _PROMPT, _MORE = "> ", "... "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_task_options
+    from ppernie.cli.arguments import add_stream, add_task_options
 
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder or its export")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    add_stream(parser)
     add_task_options(parser)
 
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     if is_export(args.model) and not has_steps(args.model):
         raise UserError(f"{args.model}: this export writes no texts; ppernie predict answers with it")
-    opened = open_network(args.model, args.device, args.threads, args.override)
+    opened = open_network(args.model, args.device, args.threads, args.override, args.stream)
     task = opened.task
     if not isinstance(task, StepwiseTask):
         raise UserError(f"{args.model}: its task {opened.description.task_name} has no session; use ppernie predict")

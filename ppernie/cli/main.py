@@ -17,6 +17,7 @@ _COMMANDS = (
     "lexicon",
     "train",
     "eval",
+    "compress",
     "export_model",
     "predict",
     "complete",

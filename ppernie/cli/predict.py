@@ -13,7 +13,7 @@ HELP = "answer lines of text or JSON with an exported or a trained model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_task_options
+    from ppernie.cli.arguments import add_stream, add_task_options
 
     parser.add_argument("--model", required=True, metavar="DIR", help="export folder or model folder")
     parser.add_argument(
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    add_stream(parser)
     add_task_options(parser)
 
 
@@ -33,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open(args.input)) if args.input != "-" else sys.stdin.buffer
         pipeline = open_pipeline(
-            args.model, device=args.device, precision=args.precision, threads=args.threads, overrides=args.override
+            args.model,
+            device=args.device,
+            precision=args.precision,
+            threads=args.threads,
+            overrides=args.override,
+            stream=args.stream,
         )
         if source.isatty():
             pipeline.batch_size = 1

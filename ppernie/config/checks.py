@@ -23,6 +23,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_tensor_parallel(value, report)
     _check_pipeline(value, report)
     _check_tuning(value, report)
+    _check_distillation(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -146,3 +147,20 @@ def _check_tuning(value: Any, report: Report) -> None:
         report.add(
             ("Tuning", "lora", "dropout"), f"the {mp} ranks of Distributed.mp would drop other inputs each; set 0"
         )
+
+
+def _check_distillation(value: Any, report: Report) -> None:
+    if value("Slim.distillation") is None:
+        if value("Task.name") == "distillation":
+            report.add(("Task", "name"), "learns from a teacher alone; set Slim.distillation")
+        return
+    for degree in ("mp", "pp"):
+        if (value(f"Distributed.{degree}") or 1) > 1:
+            report.add(("Distributed", degree), f"Slim.distillation reads whole layers; leave {degree} at 1")
+    if value("Distributed.sharding_stage") in (2, 3):
+        report.add(("Distributed", "sharding_stage"), "Slim.distillation reads whole layers; take stage 1")
+    if value("Distributed.recompute") in ("full", "selective"):
+        report.add(("Distributed", "recompute"), "Slim.distillation keeps what layers compute; leave it at none")
+    for adapters in ("lora", "prefix"):
+        if value(f"Tuning.{adapters}") is not None:
+            report.add(("Tuning", adapters), "goes without Slim.distillation; leave one of them out")

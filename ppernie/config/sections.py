@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from ppernie.peft import Lora, Prefix
+from ppernie.slim.distillation.settings import Distillation
+from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
@@ -310,6 +312,18 @@ class EvalSection(Section):
     early_stopping: int | None = Field(default=None, ge=1, description="Stop after this many evaluations without gain")
 
 
+class SlimSection(Section):
+    """What makes a trained model smaller: a step for each key, in their order; distillation is a run's own."""
+
+    distillation: Distillation | None = Field(
+        default=None, description="Teachers that the run learns from; null learns from the data alone"
+    )
+
+    weight_only: Scheme | None = Field(
+        default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
+    )
+
+
 class ExportSection(Section):
     """The static graph and its proof."""
 
@@ -332,6 +346,7 @@ class Config(Section):
     Train: TrainSection = Field(description="The training loop")
     Tuning: TuningSection = Field(default=TuningSection(), description="What of a pretrained model learns")
     Eval: EvalSection = Field(default=EvalSection(), description="Evaluation")
+    Slim: SlimSection = Field(default=SlimSection(), description="What makes the trained model smaller")
     Export: ExportSection = Field(default=ExportSection(), description="The static graph and its proof")
 
     def resolved(self) -> dict[str, Any]:

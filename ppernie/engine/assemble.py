@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ppernie.errors import UserError
 from ppernie.peft import Base
 from ppernie.peft.plan import is_adapter, plan_with_adapters
 from ppernie.peft.weights import fingerprint
+from ppernie.slim.distillation.distiller import Distiller
+from ppernie.slim.distillation.task import DistilledTask
+from ppernie.slim.distillation.texts import TextDistillation
 from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.layout import Fit
@@ -50,7 +53,8 @@ class Parts:
     """What a run works on; ``eval`` and ``test`` are empty where the config names none.
 
     ``source`` holds the pretrained weights that the run starts from, not yet read. A run over a corpus has ``streams``
-    of samples, and ``eval_streams``, in place of the lists.
+    of samples, and ``eval_streams``, in place of the lists. With a ``distiller`` the task's objectives are that one's,
+    too.
     """
 
     task: Task
@@ -61,6 +65,7 @@ class Parts:
     source: Source | None = None
     streams: Mapping[str, Stream] = field(default_factory=dict)
     eval_streams: Mapping[str, Stream] = field(default_factory=dict)
+    distiller: Distiller | None = None
 
 
 def assemble(config: Config) -> Parts:
@@ -90,7 +95,17 @@ def assemble(config: Config) -> Parts:
             logger.info("%s: %d examples, %d inputs", name, len(rows), len(items[name]))
     description = _describe(config, task)
     _check_ids(task, items["train"][:32], config.Arch.model)
-    return Parts(task, items["train"], items["eval"], items["test"], description, source)
+    parts = Parts(task, items["train"], items["eval"], items["test"], description, source)
+    if config.Slim.distillation is None:
+        return parts
+    distiller = Distiller(config.Slim.distillation, description, task)
+    parts.train = distiller.augment_items(parts.train, examples["train"])
+    return _distilled(parts, distiller)
+
+
+def _distilled(parts: Parts, distiller: Distiller) -> Parts:
+    # It stands for the task in all that the engine asks of one.
+    return replace(parts, task=cast("Task", DistilledTask(parts.task, distiller)), distiller=distiller)
 
 
 def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) -> Parts:
@@ -98,18 +113,28 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         raise UserError("Data.test: a run over a corpus reports on Data.eval; leave it out")
     _check_vocabulary(task, config.Arch.model)
     streams = {
-        name: _streams(config, task, part, f"Data.{name}")
+        name: open_streams(config, task, part, f"Data.{name}")
         for name, part in (("train", config.Data.train), ("eval", config.Data.eval))
     }
     for stream in streams["train"].values():
         sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
         _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
-    return Parts(task, [], [], [], _describe(config, task), source, streams["train"], streams["eval"])
+    parts = Parts(task, [], [], [], _describe(config, task), source, streams["train"], streams["eval"])
+    if config.Slim.distillation is None:
+        return parts
+    distiller = Distiller(config.Slim.distillation, parts.description, task)
+    distiller.augment_streams(parts.streams)
+    return _distilled(parts, distiller)
 
 
-def _streams(config: Config, task: PretrainingTask, part: sections.Source | None, key: str) -> Mapping[str, Stream]:
+def open_streams(config: Config, task: PretrainingTask, part: sections.Source | None, key: str) -> Mapping[str, Stream]:
     if part is None:
         return {}
+    if part.corpus is None and isinstance(task, TextDistillation):
+        # Labels, where the examples have them, are not asked for.
+        data, like = config.Data, "sequence_classification"
+        examples = read_examples(part, root=data.root, fields=data.fields, task=like, purpose="predict")
+        return task.example_streams(examples)
     if part.corpus is None:
         raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
     corpus = open_corpus(Path(config.Data.root or "", part.corpus))
@@ -150,6 +175,7 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     """
     from ppernie.parallel.network import build_network, draw_parameters, parts_of
     from ppernie.peft.network import add_adapters, connect_adapters
+    from ppernie.slim.distillation.companions import is_companion
 
     arch, source, tuning = config.Arch, parts.source, config.Tuning
 
@@ -160,6 +186,8 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
         network = parts.description.build_model(parts.task)
         if tuning.on:
             add_adapters(network, plan(), tuning)
+        if parts.distiller is not None:
+            parts.distiller.attach(network)
         return network
 
     share = build_network(build, plan, arch.model, ranks, config.Distributed)
@@ -169,7 +197,9 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     new = [name for name in share.cuts if name not in found.tensors]
     draw_parameters(share, new, config.Global.seed)
     if source is not None:
-        tell(found, [name for name in new if not is_adapter(name)], str(source.place))
+        tell(found, [name for name in new if not (is_adapter(name) or is_companion(name))], str(source.place))
+    if parts.distiller is not None:
+        parts.distiller.start(share.network)
     return _frozen(config, share, found, ranks) if tuning.on else share
 
 

@@ -12,6 +12,7 @@ from ppernie.parallel.network import Share, parts_of
 from ppernie.parallel.state import whole_weights
 from ppernie.peft import Adapters
 from ppernie.peft.weights import merged, unmerged
+from ppernie.slim.distillation.companions import is_companion, student_weights
 from ppernie.zoo.folder import read_stored, save_model
 from ppernie.zoo.layout import Tensor
 from ppernie.zoo.weights import load_weights
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
     from ppernie.config.sections import TuningSection
     from ppernie.data.tokenizers import Tokenizer
     from ppernie.parallel.ranks import Ranks
+    from ppernie.slim.distillation.students import StudentModel
     from ppernie.zoo.description import ModelDescription
 
 
 class BestModel:
     """The model folder of a run; with adapters it holds these alone, or a network that needs no other.
 
+    Students that learn beside the network have folders of their own, ``students/NAME`` beside it.
+
     Args:
         description: of the network without adapters.
+        students: by name.
 
     Attributes:
         learnt: describes what a checkpoint has of the network: all of it, or what learns beside a base.
@@ -41,8 +46,10 @@ class BestModel:
         description: ModelDescription,
         tokenizer: Tokenizer,
         tuning: TuningSection,
+        students: Mapping[str, StudentModel],
     ) -> None:
         self._folder, self._share, self._ranks, self._tokenizer = folder, share, ranks, tokenizer
+        self._students = students
         # What is not written of the network, and what is added to its other weights.
         self._left = share.frozen if tuning.save == "adapters" else frozenset[str]()
         self._merged = tuning.lora if tuning.save == "whole" else None
@@ -62,7 +69,12 @@ class BestModel:
         if self._ranks.topology.rank == 0:
             if self._merged is not None:
                 weights = {name: np.asarray(tensor) for name, tensor in merged(weights, self._merged).items()}
-            save_model(self._folder, weights, self._description, self._tokenizer, metrics)
+            for name, student in self._students.items():
+                target = self._folder.with_name("students") / name
+                kept = student.kept(student_weights(weights, name))
+                save_model(target, kept, student.description, self._tokenizer, metrics)
+            own = {name: tensor for name, tensor in weights.items() if not is_companion(name)}
+            save_model(self._folder, own, self._description, self._tokenizer, metrics)
         self._ranks.barrier()
 
     def load(self) -> None:
@@ -71,4 +83,5 @@ class BestModel:
         weights: Mapping[str, Tensor] = read_stored(self._folder, self._description)
         if self._merged is not None:
             weights = unmerged(weights, {name: cut.shape for name, cut in share.cuts.items()})
-        load_weights(share.network, parts_of(weights, share), str(self._folder), but=self._left)
+        but = self._left | {name for name in share.cuts if is_companion(name)}
+        load_weights(share.network, parts_of(weights, share), str(self._folder), but=but)

@@ -50,6 +50,11 @@ def train(config: Config, resume: str | None = None) -> dict[str, Any]:
         raise UserError(
             f"Distributed.pp: {config.Task.name} passes its network twice, and a pipeline passes it once; leave pp at 1"
         )
+    if topology.pp > 1 and parts.task.generative and (parts.eval or parts.test):
+        raise UserError(
+            f"Distributed.pp: {config.Task.name} writes texts at evaluation, for which each rank needs all layers; "
+            "leave Data.eval and Data.test out, or pp at 1"
+        )
     ranks = start(topology, config, len(parts.streams) or 1)
     folder = OutputFolder(Path(config.Global.output_dir), config, resume is not None, leads)
     ranks.barrier()

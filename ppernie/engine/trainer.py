@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ppernie import checkpoints
 from ppernie.checkpoints import Checkpoint, Checkpoints, open_checkpoint
@@ -36,13 +36,13 @@ from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share
-from ppernie.tasks.pretraining import PretrainingTask
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
     from ppernie.engine.assemble import Parts
     from ppernie.engine.output_folder import OutputFolder
     from ppernie.parallel.ranks import Ranks
+    from ppernie.tasks.pretraining import PretrainingTask
 
 logger = logging.getLogger("ppernie")
 
@@ -100,7 +100,13 @@ class Trainer:
         self.optimizer = AdamW(self.model, config.Optimizer, list(share.cuts), ranks.share_out if deals else None)
         self.snapshot = Snapshot(share, self.optimizer)
         self.best_model = BestModel(
-            folder.best_model, share, ranks, parts.description, self.task.tokenizer, config.Tuning
+            folder.best_model,
+            share,
+            ranks,
+            parts.description,
+            self.task.tokenizer,
+            config.Tuning,
+            parts.distiller.students if parts.distiller else {},
         )
         self.precision = Precision(config.AMP)
         growing = train.progressive is not None and train.progressive.dropout
@@ -271,8 +277,9 @@ class Trainer:
         batch_size = self.config.Eval.batch_size
         if not self.parts.eval_streams:
             return evaluate(self.model, self.task, self.parts.eval, batch_size)
-        assert isinstance(self.task, PretrainingTask) and self.config.Data.eval is not None
-        return evaluate_streams(self.model, self.task, self.parts.eval_streams, batch_size, self.config.Data.eval.limit)
+        assert self.config.Data.eval is not None
+        task = cast("PretrainingTask", self.task)
+        return evaluate_streams(self.model, task, self.parts.eval_streams, batch_size, self.config.Data.eval.limit)
 
     def _stale(self) -> bool:
         patience = self.config.Eval.early_stopping

@@ -31,11 +31,14 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         The content of ``deploy.yml``.
 
     Raises:
-        UserError: there is no data to prove the graph on, or it differs by more than ``Export.tolerance``.
+        UserError: the weights are quantised, there is no data to prove the graph on, or it differs by more than
+            ``Export.tolerance``.
     """
     own = {"name": config.Task.name, **config.Task.options.model_dump(mode="json")}
     opened = open_folder(source, instead=own)
     description, task, model = opened
+    if description.quantization is not None:
+        raise UserError(f"{source}: has quantised weights, which no static graph keeps; export the float model")
     if isinstance(task, StepwiseTask):
         return export_steps(opened, target, _batches(task, config), config.Export.tolerance)
     if task.generative:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,45 +39,63 @@ def has_steps(folder: Path) -> bool:
     return isinstance(values, dict) and "steps" in values
 
 
-def open_network(folder: Path, device: str, threads: int | None, overrides: Sequence[str] = ()) -> Opened:
+def open_network(
+    folder: Path, device: str, threads: int | None, overrides: Sequence[str] = (), stream: bool = False
+) -> Opened:
     """A model folder, or an export that reads step by step.
 
     Args:
         device: ``auto``, ``cpu`` or ``gpu``.
         threads: CPU threads.
         overrides: options of the task that are changed, such as ``decoding.strategy=beam``.
+        stream: read the weights of a model folder block by block, in every pass (``ppernie.inference.streaming``).
 
     Raises:
         UserError: the folder is neither, its network answers nothing, an option is wrong, or the device cannot be used.
     """
     if is_export(folder):
+        if stream:
+            raise UserError(f"{folder}: an export is not streamed; give the model folder that it was made of")
         return _open_steps(folder, device, threads, overrides)
     from ppernie.device import use_device
 
     use_device(device, threads)
-    return open_folder(folder, overrides)
+    return open_folder(folder, overrides, stream=stream)
 
 
-def open_folder(folder: Path, overrides: Sequence[str] = (), instead: dict[str, Any] | None = None) -> Opened:
+def open_folder(
+    folder: Path, overrides: Sequence[str] = (), instead: dict[str, Any] | None = None, stream: bool = False
+) -> Opened:
     """The network of a model folder in eval mode, on the current device.
 
     Args:
-        overrides: as ``open_network``'s.
+        overrides, stream: as ``open_network``'s.
         instead: as ``answering``'s.
 
     Raises:
         UserError: the folder is none, its network answers nothing, or an option is wrong.
     """
-    from ppernie.zoo.folder import load_built, read_description, read_tokenizer
+    from ppernie.zoo.folder import read_description, read_tokenizer
 
     try:
         description = changed(answering(read_description(folder), instead), overrides)
     except UserError as error:
         raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
     task = description.build_task(read_tokenizer(folder))
-    network = load_built(folder, description, lambda: description.build_model(task))
+    network = opener(stream)(folder, description, lambda: description.build_model(task))
     network.eval()
     return Opened(description, task, network)
+
+
+def opener(stream: bool) -> Callable[..., Any]:
+    """What loads a network: ``ppernie.zoo.folder.load_built``, or what streams its blocks."""
+    if stream:
+        from ppernie.inference.streaming import stream_built
+
+        return stream_built
+    from ppernie.zoo.folder import load_built
+
+    return load_built
 
 
 def _open_steps(folder: Path, device: str, threads: int | None, overrides: Sequence[str]) -> Opened:

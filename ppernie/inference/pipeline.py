@@ -88,6 +88,7 @@ def open_pipeline(
     precision: str = "fp32",
     threads: int | None = None,
     overrides: Sequence[str] = (),
+    stream: bool = False,
 ) -> Pipeline:
     """The pipeline of an export (through Paddle Inference) or of a model folder (the network itself).
 
@@ -97,16 +98,17 @@ def open_pipeline(
         precision: ``fp32``, ``bf16`` or ``fp16``; a model folder, and an export that reads step by step, run in fp32.
         threads: CPU threads.
         overrides: options of the task that are changed, such as ``decoding.strategy=beam``.
+        stream: read the weights of a model folder block by block, in every pass.
 
     Raises:
         UserError: the folder holds no model, or the device cannot do what is asked.
     """
     folder = Path(folder)
-    if is_export(folder) and not has_steps(folder):
+    if not stream and is_export(folder) and not has_steps(folder):
         return _exported(folder, device, precision, threads, overrides)
     if precision != "fp32":
         raise UserError(f"{folder}: this model runs in fp32; a classifier's or an encoder's export runs in {precision}")
-    opened = open_network(folder, device, threads, overrides)
+    opened = open_network(folder, device, threads, overrides, stream)
 
     def run(batch: Batch) -> np.ndarray:
         import paddle

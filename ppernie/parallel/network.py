@@ -131,7 +131,7 @@ def build_network(
         share = _with_pipeline(share, plan, config.hidden_size, ranks, section)
     if topology.sharding > 1 and section.sharding_stage > 1:
         share = _with_shards(share, plan, ranks, section.sharding_stage)
-    allocate(network)
+    allocate(network.parameters())
     own = dict(network.named_parameters())
     return replace(share, partial=tuple(name for name in partial if name in own))
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from ppernie.errors import UserError
 from ppernie.files import new_folder
+from ppernie.slim.weight_only.tensors import pair_up
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.formats import StoredTensor, open_weights
 from ppernie.zoo.layout import Tensor
 from ppernie.zoo.tokenizer import read_tokenizer
-from ppernie.zoo.weights import empty_network, load_weights, write_weights
+from ppernie.zoo.weights import lazy_network, load_weights, write_weights
 
 if TYPE_CHECKING:
     import paddle
@@ -78,29 +79,35 @@ def read_weights(folder: Path) -> dict[str, StoredTensor]:
 
 
 def read_stored(folder: Path, description: ModelDescription) -> dict[str, StoredTensor]:
-    """What the folder itself holds: all weights, or those of adapters. Raises UserError as ``read_weights``."""
+    """What the folder itself holds: all weights, or those of adapters; quantised ones as ``QuantizedTensor``.
+
+    Raises UserError as ``read_weights``, and where weights are not quantised as the description says.
+    """
     if _file(description) == WEIGHTS:
-        return read_weights(folder)
+        return pair_up(read_weights(folder), description.quantization, folder)
     if not (folder / ADAPTERS).exists():
         raise UserError(f"{folder}: holds no {ADAPTERS}")
     return open_weights(folder / ADAPTERS)
 
 
-def load_network(folder: Path, description: ModelDescription) -> paddle.nn.Layer:
-    """The network of a model folder with its weights, without a task's head."""
-    return _loaded(folder, description, read_stored(folder, description), description.build_network)
+def load_network(folder: Path, description: ModelDescription, *, dequantize: bool = False) -> paddle.nn.Layer:
+    """The network of a model folder with its weights, without a task's head; the argument as ``load_model``'s."""
+    return load_built(folder, description, description.build_network, dequantize=dequantize)
 
 
-def load_model(folder: Path) -> tuple[paddle.nn.Layer, Task, ModelDescription]:
-    """Network with its weights, task and description of a model folder."""
+def load_model(folder: Path, *, dequantize: bool = False) -> tuple[paddle.nn.Layer, Task, ModelDescription]:
+    """Network with its weights, task and description of a model folder.
+
+    Args:
+        dequantize: quantised weights become float32; else they stay as they are stored, and cannot learn.
+    """
     description = read_description(folder)
-    weights = read_stored(folder, description)
     try:
         description.task_options()
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     task = description.build_task(read_tokenizer(folder))
-    model = _loaded(folder, description, weights, lambda: description.build_model(task))
+    model = load_built(folder, description, lambda: description.build_model(task), dequantize=dequantize)
     return model, task, description
 
 
@@ -108,21 +115,21 @@ def _file(description: ModelDescription) -> str:
     return ADAPTERS if description.tuning is not None and description.tuning.base is not None else WEIGHTS
 
 
-def _loaded(
-    folder: Path,
-    description: ModelDescription,
-    stored: Mapping[str, Tensor],
-    build: Callable[[], paddle.nn.Layer],
+def load_built(
+    folder: Path, description: ModelDescription, build: Callable[[], paddle.nn.Layer], *, dequantize: bool = False
 ) -> paddle.nn.Layer:
-    """The network with what is stored and, of adapters, with their base; it computes as a plain one."""
-    network = empty_network(build)
+    """What ``build`` makes, with what a folder stores and, of adapters, with their base; it computes as a plain one."""
+    from ppernie.slim.weight_only.network import lay_stored
+
+    stored: Mapping[str, Tensor] = read_stored(folder, description)
+    network = lazy_network(build)
     place = str(folder / _file(description))
     if _file(description) == ADAPTERS:
         from ppernie.peft.completion import completed
 
         shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
         stored = completed(stored, description, shapes, place)
-    load_weights(network, stored, place)
+    load_weights(network, lay_stored(network, stored, place, dequantize=dequantize), place)
     if description.tuning is not None and description.tuning.prefix is not None:
         from ppernie.peft.prefix import settle_prefixes
 

@@ -12,7 +12,8 @@ from ppernie import registry
 from ppernie.data.tokenizers import Tokenizer
 from ppernie.errors import UserError
 from ppernie.files import writing
-from ppernie.slim.weight_only import Scheme, open_layers, save_layers
+from ppernie.slim.weight_only import Scheme
+from ppernie.slim.weight_only.folder import open_layers, save_layers
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.formats import StoredTensor
 from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer

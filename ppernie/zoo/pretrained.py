@@ -13,7 +13,7 @@ from ppernie import registry
 from ppernie.errors import UserError
 from ppernie.zoo.layout import Fit, Kind, fit
 from ppernie.zoo.sources import Source, check_architecture, open_source
-from ppernie.zoo.weights import empty_network, fill
+from ppernie.zoo.weights import fill, lazy_network
 
 if TYPE_CHECKING:
     import paddle
@@ -44,6 +44,7 @@ def from_pretrained(
     num_labels: int | None = None,
     new_head: bool = False,
     variant: str | None = None,
+    dequantize: bool = False,
     **overrides: Any,
 ) -> paddle.nn.Layer:
     """A network with pretrained weights, in evaluation mode.
@@ -59,6 +60,7 @@ def from_pretrained(
         num_labels: classes of the head, where it has some; by default those that are stored.
         new_head: draw the head anew though one is stored.
         variant: the released model whose shape a weight file has that lies alone.
+        dequantize: quantised weights become float32; else they stay as they are stored, and cannot learn.
         overrides: fields of the family's configuration, such as ``hidden_dropout_prob``.
 
     Raises:
@@ -66,7 +68,9 @@ def from_pretrained(
     """
     opened = open_source(source, variant)
     config = check_architecture(opened.family, opened.architecture | overrides, "from_pretrained")
-    model, new = load_network(opened, _wanted(opened, head), config, num_labels=num_labels, new_head=new_head)
+    model, new = load_network(
+        opened, _wanted(opened, head), config, num_labels=num_labels, new_head=new_head, dequantize=dequantize
+    )
     # Of the encoder only a pooler may be new, and only where nothing reads it.
     if head is None and (lacking := [name for name in new if not name.startswith("backbone.")]):
         raise UserError(f"{opened.place}: lacks {', '.join(lacking[:10])}; name the head to be made new (head=...)")
@@ -75,9 +79,15 @@ def from_pretrained(
 
 
 def load_network(
-    source: Source, kind: Kind, config: BaseModel, *, num_labels: int | None = None, new_head: bool = False
+    source: Source,
+    kind: Kind,
+    config: BaseModel,
+    *,
+    num_labels: int | None = None,
+    new_head: bool = False,
+    dequantize: bool = False,
 ) -> tuple[paddle.nn.Layer, list[str]]:
-    """Builds a network and lays the source's weights over it.
+    """Builds a network and lays the source's weights over it; the arguments are ``from_pretrained``'s.
 
     Returns:
         The network, and the names of its parameters that are not stored and were drawn; they are logged.
@@ -103,10 +113,13 @@ def load_network(
             raise UserError(
                 f"{source.place}: holds no such head; say how many classes the new one has (num_labels=...)"
             )
+    from ppernie.slim.weight_only.network import lay_stored
+
     name = source.brand + kind
     network_class = registry.network_class(source.family, name)
-    model = empty_network(lambda: network_class(config, **({"num_labels": labels} if counted else {})))
-    return model, lay(model, found, str(source.place))
+    model = lazy_network(lambda: network_class(config, **({"num_labels": labels} if counted else {})))
+    left = lay_stored(model, found.tensors, str(source.place), dequantize=dequantize)
+    return model, lay(model, Fit(left, found.left), str(source.place))
 
 
 def lay(model: paddle.nn.Layer, found: Fit, place: str) -> list[str]:

@@ -15,6 +15,7 @@ from ppernie import registry
 from ppernie.config.messages import plain_problems
 from ppernie.config.settings import dotted
 from ppernie.errors import UserError
+from ppernie.slim.weight_only.tensors import pair_up
 from ppernie.zoo import manifest
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.download import unpacked
@@ -261,11 +262,12 @@ def _own(path: Path, description: ModelDescription) -> Source:
         layout=layout,
         brand=layout.brand,
         architecture=config.model_dump(),
-        tensors=open_weights(path),
+        tensors=pair_up(open_weights(path), description.quantization, path),
         kind=name.removeprefix(layout.brand),
         labels=tuple(task.get("labels") or ()) or None,
         choices=task.get("choices"),
-        description=description,
+        # Read as any others, quantised weights are float.
+        description=description.model_copy(update={"quantization": None}),
     )
 
 

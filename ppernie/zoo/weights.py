@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -42,21 +42,19 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray], metadata: Mappi
         raise OSError(number, os.strerror(number)) from error
 
 
-def empty_network(build: Callable[[], Network]) -> Network:
-    """What ``build`` makes, without the time that drawing its parameters takes: they hold whatever was in memory."""
+def lazy_network(build: Callable[[], Network]) -> Network:
+    """What ``build`` makes, without the time that drawing its parameters takes: they have shapes, and no memory yet."""
     import paddle
 
     with paddle.LazyGuard():
-        network = build()
-    allocate(network)
-    return network
+        return build()
 
 
-def allocate(network: paddle.nn.Layer) -> None:
-    """Gives the parameters of a lazily built network their memory, and no values."""
+def allocate(parameters: Iterable[paddle.Tensor]) -> None:
+    """Gives parameters of a lazily built network their memory, and no values."""
     import paddle
 
-    for parameter in network.parameters():
+    for parameter in parameters:
         paddle.empty(parameter.shape, parameter.dtype)._share_buffer_to(parameter)
 
 
@@ -70,6 +68,12 @@ def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: 
         UserError: lists what is missing, unexpected or of another shape; or the weights cannot be read.
     """
     own = {name: parameter for name, parameter in model.named_parameters() if name not in but}
+    check_fit(own, weights, source)
+    fill(own, weights)
+
+
+def check_fit(own: Mapping[str, paddle.Tensor], weights: Mapping[str, Tensor], source: str) -> None:
+    """Compares names and shapes of a model's parameters with those of weights. Raises UserError where they differ."""
     problems = [f"missing {name}" for name in own if name not in weights]
     problems += [f"unexpected {name}" for name in weights if name not in own]
     problems += [
@@ -80,7 +84,6 @@ def load_weights(model: paddle.nn.Layer, weights: Mapping[str, Tensor], source: 
     if problems:
         more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(f"{source} does not fit the model: {'; '.join(problems[:10])}{more}")
-    fill(own, weights)
 
 
 def fill(parameters: Mapping[str, paddle.Tensor], tensors: Mapping[str, Tensor]) -> None:

@@ -5,7 +5,7 @@
  * of one example; the matrix products inside it come from the BLAS that Paddle itself loaded.
  */
 #include "blas.h"
-#include "kernels.h"
+#include "dropout.h"
 
 Sgemm sgemm;
 

@@ -3,7 +3,7 @@
  * Called through ctypes on contiguous row-major buffers (ppernie/nn/kernels/__init__.py). Per-row work sits in
  * functions of its own, because GCC clones those for each instruction set but not the bodies of parallel regions.
  */
-#include "kernels.h"
+#include "dropout.h"
 
 /* ---------------------------------------------------------------- dropout */
 

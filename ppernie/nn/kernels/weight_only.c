@@ -15,6 +15,7 @@
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 typedef int8_t Bytes __attribute__((vector_size(LANES)));
+typedef int16_t Shorts __attribute__((vector_size(2 * LANES)));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 /* `scale` is NULL for 16 bits; `group` inputs of an output share one. */
@@ -46,10 +47,11 @@ INLINE Floats halves(const uint8_t *from) {
     return (Floats)((Ints)f | ((bits & 0x8000) << 16));
 }
 
+/* In two steps: GCC 12 takes a single one apart, number by number. */
 INLINE Ints bytes(const uint8_t *from) {
     Bytes b;
     memcpy(&b, from, sizeof b);
-    return __builtin_convertvector(b, Ints);
+    return __builtin_convertvector(__builtin_convertvector(b, Shorts), Ints);
 }
 
 /* The next 32 numbers. Of 4 bits a byte holds inputs 2j, in its high half, and 2j + 1: `first` are the even ones. */
@@ -142,7 +144,7 @@ static void multiply_blocks(Matrix m, const float *x, float *y, idx rows) {
 #pragma omp parallel
     {
         float *unpacked = malloc(block * m.inputs * sizeof(float));
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(static)
         for (idx start = 0; start < m.outputs; start += block) {
             idx count = m.outputs - start < block ? m.outputs - start : block;
             for (idx o = 0; o < count; o++) unpack_row(m, start + o, unpacked + o * m.inputs);

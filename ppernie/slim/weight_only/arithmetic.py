@@ -21,17 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Scheme(BaseModel):
-    """How weights are quantised.
-
-    Attributes:
-        bits: 8, numbers from -127 to 127, or 4, from -7 to 7.
-        group_size: inputs that share a scale; None for all inputs of an output.
-    """
+    """How weights are quantised."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    bits: Literal[4, 8]
-    group_size: int | None = Field(default=None, ge=2)
+    bits: Literal[4, 8] = Field(description="8: numbers from -127 to 127; 4: from -7 to 7")
+    group_size: int | None = Field(
+        default=None, ge=2, description="Inputs that share a scale; null: all inputs of an output"
+    )
 
     @property
     def largest(self) -> int:
@@ -51,6 +48,21 @@ class Scheme(BaseModel):
         if inputs % self.group_size:
             raise ValueError(f"{inputs} inputs are not a multiple of the group size {self.group_size}")
         return outputs, inputs // self.group_size
+
+
+class Quantization(Scheme):
+    """What ``config.json`` says of a folder whose weights are quantised.
+
+    Attributes:
+        weights: names of those that are.
+    """
+
+    weights: list[str]
+
+    @property
+    def scheme(self) -> Scheme:
+        """How they are."""
+        return Scheme(bits=self.bits, group_size=self.group_size)
 
 
 def quantize(rows: npt.NDArray[np.floating], scheme: Scheme) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float16]]:

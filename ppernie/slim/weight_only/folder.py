@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from ppernie.errors import UserError
 from ppernie.files import new_folder
 from ppernie.parallel.plan import Plan
-from ppernie.slim.weight_only.arithmetic import Scheme, quantize
+from ppernie.slim.weight_only.arithmetic import Quantization, Scheme, quantize
 from ppernie.slim.weight_only.selection import block_of, quantized_weights
-from ppernie.slim.weight_only.tensors import pair_up, scale_name
+from ppernie.slim.weight_only.tensors import scale_name
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.download.progress import Progress
-from ppernie.zoo.folder import CONFIG, INDEX, WEIGHTS, read_weights
+from ppernie.zoo.folder import CONFIG, INDEX, WEIGHTS, read_description, read_stored
 from ppernie.zoo.formats import StoredTensor
 from ppernie.zoo.formats.rows import our_rows, output_rows
 from ppernie.zoo.formats.safetensors_writer import Entry, SafetensorsWriter, write_safetensors
@@ -52,22 +51,10 @@ def open_layers(folder: Path) -> LayeredModel:
     Raises:
         UserError: the folder is absent, damaged or no model folder, or its weights are not as it says.
     """
-    config = folder / CONFIG
-    try:
-        values = json.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{config}: cannot be read ({error.strerror}); give a model folder") from error
-    except ValueError as error:
-        raise UserError(f"{config}: broken JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{config}: not a model description: a JSON object was expected")
-    said = values.pop("quantization", None)
-    description = ModelDescription.parse(values, config)
-    tensors = read_weights(folder)
-    if said is None:
-        return LayeredModel(description, tensors, None)
-    scheme, names = _parse(said, config)
-    return LayeredModel(description, pair_up(tensors, names, scheme, folder), scheme)
+    description = read_description(folder)
+    tensors = read_stored(folder, description)
+    quantization = description.quantization
+    return LayeredModel(description, tensors, None if quantization is None else quantization.scheme)
 
 
 def save_layers(
@@ -89,9 +76,8 @@ def save_layers(
         UserError: a weight cannot be read or quantised, or the target cannot be written.
     """
     chosen = quantized_weights(tensors, plan) if scheme else []
-    config: dict[str, Any] = description.model_dump()
-    if scheme:
-        config["quantization"] = {**scheme.model_dump(), "weights": chosen}
+    quantization = Quantization(**scheme.model_dump(), weights=chosen) if scheme else None
+    described = description.model_copy(update={"quantization": quantization})
     files: dict[str | None, dict[str, dict[str, Entry]]] = {}
     for name, tensor in tensors.items():
         entries = _entries(name, tensor, scheme if name in chosen else None)
@@ -110,7 +96,7 @@ def save_layers(
                     progress.show(done, size)
             places |= dict.fromkeys(stored, file)
         _write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
-        _write_json(folder / CONFIG, config)
+        _write_json(folder / CONFIG, described.model_dump())
         if tokenizer is not None:
             tokenizer.save(folder)
 
@@ -147,14 +133,3 @@ def _write(writer: SafetensorsWriter, name: str, tensor: StoredTensor, scheme: S
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _parse(said: Any, config: Path) -> tuple[Scheme, list[str]]:
-    try:
-        values = dict(said)
-        names = values.pop("weights")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("weights: a list of names was expected")
-        return Scheme(**values), names
-    except (ValidationError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{config}: quantization: not a scheme of weights: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ppernie.errors import UserError
-from ppernie.slim.weight_only.arithmetic import Scheme, dequantize
+from ppernie.slim.weight_only.arithmetic import Quantization, Scheme, dequantize
 from ppernie.zoo.formats import StoredTensor
 from ppernie.zoo.formats.rows import RowTensor, take_rows
 
@@ -38,13 +38,16 @@ class QuantizedTensor(RowTensor):
 
 
 def pair_up(
-    tensors: Mapping[str, StoredTensor], quantized: list[str], scheme: Scheme, place: Path
+    tensors: Mapping[str, StoredTensor], quantization: Quantization | None, place: Path
 ) -> dict[str, StoredTensor]:
     """Weights by name, those that are quantised made of their two tensors.
 
     Raises:
         UserError: one of the two is missing or is not as the scheme says.
     """
+    if quantization is None:
+        return dict(tensors)
+    quantized, scheme = quantization.weights, quantization.scheme
     missing = [key for name in quantized for key in (name, scale_name(name)) if key not in tensors]
     if missing:
         raise UserError(f"{place}: {', '.join(missing[:10])}: missing, though config.json says that it is quantised")

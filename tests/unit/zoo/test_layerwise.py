@@ -12,7 +12,8 @@ import pytest
 
 from ppernie import registry
 from ppernie.cli.main import main
-from ppernie.slim.weight_only import Scheme, open_layers
+from ppernie.slim.weight_only import Scheme
+from ppernie.slim.weight_only.folder import open_layers
 from ppernie.zoo import manifest
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import save_model
@@ -102,8 +103,6 @@ def test_sources_that_are_refused(ours: Path, tmp_path: Path, capsys: pytest.Cap
     assert convert(*quantize, ours, tmp_path / "int8") == 0
     assert convert(*quantize, tmp_path / "int8", tmp_path / "new") == 2
     assert "is quantised already" in capsys.readouterr().err
-    assert convert("--to", "ppernie", tmp_path / "int8", tmp_path / "new") == 2
-    assert "its weights are quantised" in capsys.readouterr().err
     assert convert(*quantize, tmp_path / "nothing", tmp_path / "new") == 2
     assert "no such folder" in capsys.readouterr().err
     assert convert(*quantize, ours, tmp_path / "int8") == 2
@@ -112,6 +111,15 @@ def test_sources_that_are_refused(ours: Path, tmp_path: Path, capsys: pytest.Cap
     assert convert("--to", "huggingface", tmp_path / "shards", tmp_path / "new") == 2
     assert "shards become a folder of ppernie first" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_quantized_weights_become_float_again(ours: Path, tmp_path: Path) -> None:
+    assert convert("--to", "ppernie", "--quantize", "int4", ours, tmp_path / "int4") == 0
+    assert convert("--to", "ppernie", tmp_path / "int4", tmp_path / "float") == 0
+    quantized, floats = open_layers(tmp_path / "int4"), open_layers(tmp_path / "float")
+    assert floats.scheme is None and floats.description.quantization is None
+    for name, tensor in floats.tensors.items():
+        assert np.array_equal(tensor.read(), quantized.tensors[name].read()), name
 
 
 SCRIPT = """

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file
 
 from ppernie.config import load_config, parse_config
 from ppernie.config.sections import Config
-from ppernie.data.readers.examples import CANONICAL
 from ppernie.engine.evaluate import evaluate
 from ppernie.engine.train import train
 from ppernie.zoo.description import ModelDescription
@@ -39,8 +38,7 @@ def base(make_network: Callable[[str], Any], icetk: Any, tmp_path_factory: pytes
 
 
 @pytest.fixture
-def make_config(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
-    monkeypatch.setitem(CANONICAL, "glm/text_generation", CANONICAL["text_generation"])
+def make_config(base: Path, tmp_path: Path) -> Callable[..., Config]:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
 
     def make(tuning: dict[str, Any], recompute: str = "none") -> Config:

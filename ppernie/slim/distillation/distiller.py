@@ -1,0 +1,271 @@
+"""The distillation of one run: who learns what from whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ppernie.architectures import EncoderConfig
+from ppernie.errors import UserError
+from ppernie.slim.distillation.answers import check_answers, count_answers, soft_loss
+from ppernie.slim.distillation.augmentation import Augmenter, augmented, texts_of
+from ppernie.slim.distillation.links import Link, link
+from ppernie.slim.distillation.masked_words import MaskedWords
+from ppernie.slim.distillation.part_of_speech import SameKind
+from ppernie.slim.distillation.students import open_student
+from ppernie.slim.distillation.teacher import open_teacher
+from ppernie.slim.distillation.texts import ExampleStream
+from ppernie.zoo.sources import open_source
+
+if TYPE_CHECKING:
+    import paddle
+
+    from ppernie.data.streams import Stream
+    from ppernie.slim.distillation.settings import Distillation
+    from ppernie.slim.distillation.taps import States, Taps
+    from ppernie.tasks.base import Batch, Example, Item, Task
+    from ppernie.zoo.description import ModelDescription
+
+_OWN = "own"
+# The inputs of an encoder without a head.
+_ENCODER_INPUTS = ("input_ids", "token_type_ids", "position_ids", "task_type_ids")
+
+
+class Lesson(NamedTuple):
+    """What a network says of a batch: states of its layers, and its answers."""
+
+    states: States
+    outputs: Any
+
+
+class Distiller:
+    """Losses between networks over the batches of a run.
+
+    One pass through the frozen teacher serves all that learn from it. A student that learns from the run's own
+    network, its assistant, gets what that says in the same step, as constants (online distillation: Wang et al. 2021,
+    arXiv:2112.12731, section 5).
+
+    Args:
+        section: of the config.
+        description: of the run's own network.
+        task: of the run, prepared.
+
+    Attributes:
+        objectives: factors of the losses by name: ``hidden``, ``attention``, ``relation``, ``sentence`` and ``soft``,
+            a student's with its name before, as in ``nano.hidden``.
+        teacher: opened; None where the run's own network is the only teacher.
+        students: that learn beside the run's own network, by name.
+
+    Raises:
+        UserError: networks, task and losses do not fit each other.
+    """
+
+    def __init__(self, section: Distillation, description: ModelDescription, task: Task) -> None:
+        self.section, self.task = section, task
+        name = description.task_name
+        config = description.arch_config()
+        if not isinstance(config, EncoderConfig):
+            raise UserError(f"Slim.distillation: {description.arch['name']} is no text encoder; leave it out")
+        self._check(name)
+        self.teacher = open_teacher(section, section.teacher, name, task) if section.teacher is not None else None
+        self.students = {own: open_student(own, s, description, task) for own, s in section.students.items()}
+        self.links: dict[str, Link] = {}
+        if self.teacher is not None:
+            self.links[_OWN] = link(section, config, self.teacher.config)
+        for own, student in self.students.items():
+            master = self.teacher.config if student.by_teacher and self.teacher is not None else config
+            self.links[own] = link(section, student.learning, master)
+        self._factors = {
+            loss: getattr(section, loss).weight
+            for loss in ("hidden", "attention", "relation", "sentence", "soft")
+            if getattr(section, loss) is not None
+        }
+        self.objectives = {_named(own, loss): factor for own in self.links for loss, factor in self._factors.items()}
+        self._name = name
+        self._masked_words: MaskedWords | None = None
+        self._network: paddle.nn.Layer | None = None
+        self._taps: dict[str, Taps] = {}
+
+    def _check(self, name: str) -> None:
+        if self.section.soft is not None:
+            check_answers(name, self.task)
+        layers = [loss for loss in ("hidden", "attention", "relation", "sentence") if getattr(self.section, loss)]
+        if layers and len(self.task.id_names) > 1:
+            raise UserError(
+                f"Slim.distillation.{layers[0]}: {name} passes the network more than once, and layers are learnt from "
+                "one pass; take soft and hard alone"
+            )
+
+    def augment_items(self, items: list[Item], examples: Sequence[Example]) -> list[Item]:
+        """The items of a training set; with ``augmentation``, each with other words every time it is read.
+
+        Raises:
+            UserError: the task's labels would not fit any more.
+        """
+        augmenter = self._augmenter(examples)
+        return items if augmenter is None else [*augmented(items, augmenter)]
+
+    def augment_streams(self, streams: Mapping[str, Stream]) -> None:
+        """The same for streams. Raises UserError for those of a corpus, which is tokens and no words."""
+        for stream in streams.values():
+            if isinstance(stream, ExampleStream):
+                stream.augmenter = self._augmenter(stream.examples)
+            elif self.section.augmentation is not None:
+                raise UserError("Slim.distillation.augmentation: is for examples, not for a corpus; leave it out")
+
+    def _augmenter(self, examples: Sequence[Example]) -> Augmenter | None:
+        section = self.section.augmentation
+        if section is None:
+            return None
+        texts = texts_of(examples)
+        if section.words == "masked_lm":
+            model = section.model or self.section.teacher
+            if model is None:
+                raise UserError("Slim.distillation.augmentation.model is missing: name a masked language model")
+            tokenizer, length = self.task.tokenizer, self.task.max_length
+            self._masked_words = MaskedWords(open_source(model), tokenizer, texts, length, section.top_k)
+            return Augmenter(section, self._name, self._masked_words)
+        return Augmenter(section, self._name, SameKind(texts))
+
+    def attach(self, network: paddle.nn.Layer) -> None:
+        """Adds projections and students to the run's own network, before its parameters are set."""
+        from ppernie.slim.distillation.companions import Companions, add_companions
+
+        students = {name: student.build(self.task) for name, student in self.students.items()}
+        add_companions(network, Companions(self.links, students))
+
+    def start(self, network: paddle.nn.Layer) -> None:
+        """Reads the teacher, listens to all networks, and asks for the words of an augmentation.
+
+        Raises:
+            UserError: weights are damaged or do not fit.
+        """
+        from ppernie.slim.distillation.companions import companions_of
+        from ppernie.slim.distillation.taps import Taps
+
+        self._companions = companions_of(network)
+        heard: dict[str, tuple[set[int], set[int]]] = {name: (set(), set()) for name in ("", _OWN, *self.students)}
+        for name, own in self.links.items():
+            for side, heard_of in enumerate((name, self._master(name))):
+                heard[heard_of][0].update(own.hidden_of(side))
+                heard[heard_of][1].update(own.projected_of(side))
+        networks = {_OWN: network, **{name: self._companions.students[name] for name in self.students}}
+        for name, student in self.students.items():
+            student.start(networks[name], self.task)
+        if self.teacher is not None:
+            self._network = networks[""] = self.teacher.load(self.task)
+        self._taps = {name: Taps(listened, *heard[name]) for name, listened in networks.items()}
+        if self._masked_words is not None:
+            self._masked_words.ask()
+
+    def _master(self, name: str) -> str:
+        """Whom a network learns from: the frozen teacher has no name."""
+        return "" if name == _OWN or self.students[name].by_teacher else _OWN
+
+    def weights(self, batch: Batch) -> dict[str, float]:
+        """What each loss is averaged over: tokens, cells of two tokens, texts or answers."""
+        ids = batch["input_ids"].reshape(-1, batch["input_ids"].shape[-1])
+        lengths = (ids != self.task.tokenizer.pad_id).sum(-1)
+        tokens = float(lengths.sum())
+        units = {"hidden": tokens, "attention": float((lengths**2).sum()), "relation": tokens, "sentence": len(ids)}
+        if "soft" in self._factors:
+            units["soft"] = count_answers(self.task, batch)
+        return {_named(own, loss): float(units[loss]) for own in self.links for loss in self._factors}
+
+    def losses(self, outputs: Any, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        """The sums of a batch's losses, right after the run's own network has passed it.
+
+        Args:
+            outputs: of that network.
+            batch: with the entries ``teacher_...`` where the teacher has a tokenizer of its own.
+        """
+        own = Lesson(self._taps[_OWN].take(), outputs)
+        teacher = self._teach(batch)
+        found: dict[str, paddle.Tensor] = {}
+        for name in self.links:
+            learner = own if name == _OWN else self._pass(name, batch)
+            lesson = _constant(own) if self._master(name) == _OWN else teacher
+            assert lesson is not None
+            for loss, value in self._compare(name, learner, lesson, batch).items():
+                found[_named(name, loss)] = value
+        return found
+
+    def _inputs(self, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        names = (*self.task.input_names, "masked_positions")
+        return {name: batch[name] for name in names if name in batch}
+
+    def _pass(self, name: str, batch: Mapping[str, paddle.Tensor]) -> Lesson:
+        outputs = self._companions.students[name](**self._inputs(batch))
+        return Lesson(self._taps[name].take(), outputs)
+
+    def _teach(self, batch: Mapping[str, paddle.Tensor]) -> Lesson | None:
+        import paddle
+
+        if self._network is None or self.teacher is None:
+            return None
+        inputs = self._inputs(batch)
+        if self.teacher.tokenizer is not None:
+            inputs = {name: batch[f"teacher_{name}"] for name in inputs}
+        if self.section.soft is None:
+            inputs = {name: _rows(ids) for name, ids in inputs.items() if name in _ENCODER_INPUTS}
+        with paddle.no_grad():
+            outputs = self._network(**inputs)
+        return Lesson(self._taps[""].take(), outputs)
+
+    def _compare(
+        self, name: str, student: Lesson, teacher: Lesson, batch: Mapping[str, paddle.Tensor]
+    ) -> dict[str, paddle.Tensor]:
+        import paddle
+
+        from ppernie.slim.distillation import losses
+
+        own, section = self.links[name], self.section
+        valid = _rows(batch["input_ids"]) != self.task.tokenizer.pad_id
+        found: dict[str, Any] = {}
+        if section.hidden:
+            found["hidden"] = [
+                losses.hidden_states(
+                    self._companions.project(name, layer, student.states.hidden[layer]),
+                    teacher.states.hidden[above],
+                    valid,
+                )
+                for layer, above in own.hidden
+            ]
+        if section.attention:
+            found["attention"] = [
+                losses.attention_scores(student.states.projected[layer], teacher.states.projected[above], valid)
+                for layer, above in own.attention
+            ]
+        if section.relation:
+            found["relation"] = [
+                losses.relations(
+                    student.states.projected[layer],
+                    teacher.states.projected[above],
+                    valid,
+                    own.relation_heads,
+                    section.relation.pairs,
+                )
+                for layer, above in own.relation
+            ]
+        if section.sentence:
+            found["sentence"] = [
+                losses.sentences(student.states.hidden[layer][:, 0], teacher.states.hidden[above][:, 0])
+                for layer, above in own.sentence
+            ]
+        if section.soft:
+            found["soft"] = [soft_loss(self.task, student.outputs, teacher.outputs, batch, section.soft.temperature)]
+        return {loss: paddle.add_n(values) for loss, values in found.items()}
+
+
+def _named(name: str, loss: str) -> str:
+    return loss if name == _OWN else f"{name}.{loss}"
+
+
+def _constant(lesson: Lesson) -> Lesson:
+    outputs = lesson.outputs
+    return Lesson(lesson.states.detached(), outputs.detach() if hasattr(outputs, "detach") else outputs)
+
+
+def _rows(ids: paddle.Tensor) -> paddle.Tensor:
+    """Ids of any shape as [rows, length], the rows in which an encoder sees them."""
+    return ids.reshape([-1, ids.shape[-1]])

@@ -1,0 +1,41 @@
+"""The benchmarks of quantised layers, of what they cost and of streaming, at small sizes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ppernie.bench import linear, streaming, weight_only
+from ppernie.engine.train import train
+
+
+def test_linear_layers() -> None:
+    table = linear.benchmark(inputs=128, outputs=64, rows=[1, 20], rounds=2, threads=1)
+    rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
+    assert [(name.strip(), int(count)) for name, count in rows] == [
+        (name, count) for name in linear.WEIGHTS for count in (1, 20)
+    ]
+
+
+def test_streaming(tmp_path: Path) -> None:
+    table = streaming.benchmark(2, 64, 4, 96, 80, bits=4, tokens=5, rounds=1, threads=1, folder=str(tmp_path))
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
+    assert rows == [["1", "disk"], ["5", "disk"], ["1", "cache"], ["5", "cache"]]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_loss_of_a_model(make_config: Any, tmp_path: Path) -> None:
+    config = make_config(**{"Train.epochs": 1})
+    train(config)
+    table = weight_only.benchmark(tmp_path / "run" / "best_model", config, group_size=8)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        "float",
+        "int8, whole rows",
+        "int8, groups of 8",
+        "int4, whole rows",
+        "int4, groups of 8",
+    ]
+    changes = [abs(float(row[3].rstrip("%"))) for row in rows[1:]]
+    assert changes[0] < 0.1 and changes[1] < 0.1
