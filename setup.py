@@ -56,7 +56,7 @@ DEVELOPMENT = [
 KERNELS = Extension(
     "ppernie.nn.kernels._native",
     sources=[f"ppernie/nn/kernels/{name}.c" for name in ("layers", "attention", "weight_only")],
-    depends=[f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "blas", "dropout")],
+    depends=[f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "dropout")],
     extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )

@@ -5,7 +5,7 @@ from model_zoo.ernie_gram.config import ErnieGramConfig
 config_class = ErnieGramConfig
 networks = ("pretraining",)
 architectures: dict[str, tuple[str, ...]] = {
-    "ErnieGramModel": (),
+    "ErnieGramModel": ("distillation",),
     "ErnieGramForSequenceClassification": ("sequence_classification", "cross_similarity"),
     "ErnieGramForTokenClassification": ("token_classification",),
     "ErnieGramForQuestionAnswering": ("span_extraction",),

@@ -17,6 +17,7 @@ _COMMANDS = (
     "lexicon",
     "train",
     "eval",
+    "distill",
     "compress",
     "export_model",
     "predict",

@@ -15,8 +15,8 @@ from ppernie.data.tokenizers import ErnieTokenizer
 from ppernie.tasks.pretraining import PretrainingTask
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Corpora, experiments, prompts and the harness have configs of their own kinds.
-APART = {"_base_", "corpora", "experiments", "zero_shot", "eval"}
+# Corpora, experiments, prompts and the harness have configs of their own kinds, and distillation tests of its own.
+APART = {"_base_", "corpora", "experiments", "zero_shot", "eval", "distill"}
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if not APART & {*path.relative_to(CONFIGS).parts})
 # These learn from a corpus, which tests of their own have; GLMs, whose tokenizers are others, have theirs too.
 OVER_CORPORA = [path for path in SHIPPED if path.parent.name == "pretrain" and path.stem != "masked_lm"]

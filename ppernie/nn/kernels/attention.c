@@ -4,12 +4,14 @@
  * their gradients are written in the same layout: nothing is transposed or split in memory. One task is one head
  * of one example; the matrix products inside it come from the BLAS that Paddle itself loaded.
  */
-#include "blas.h"
 #include "dropout.h"
 
-Sgemm sgemm;
+typedef void (*Sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
+                      const float *b, int ldb, float beta, float *c, int ldc);
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+static Sgemm sgemm;
 
-/* Hands over the address of cblas_sgemm; what multiplies matrices needs it. */
+/* Hands over the address of cblas_sgemm; the other functions here need it. */
 void use_sgemm(Sgemm address) { sgemm = address; }
 
 ROW void softmax_row(float *x, const float *mask, idx n) {

@@ -18,8 +18,6 @@ from ppernie.slim.distillation.links import Link
 
 #: The sublayer's name.
 COMPANIONS = "distillation"
-#: The network itself, beside the names of students.
-OWN = "own"
 _PREFIX = f"{COMPANIONS}."
 _STUDENTS = f"{_PREFIX}students."
 
@@ -28,7 +26,7 @@ class Companions(nn.Layer):
     """Projections of hidden states for each link, and the students.
 
     Args:
-        links: by student; the network's own is ``OWN``.
+        links: by student; the network's own is ``links.OWN``.
         students: by name.
     """
 

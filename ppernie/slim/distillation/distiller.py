@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ppernie.architectures import EncoderConfig
 from ppernie.errors import UserError
-from ppernie.slim.distillation.answers import check_answers, count_answers, soft_loss
+from ppernie.slim.distillation.answers import check_answers, count_answers
 from ppernie.slim.distillation.augmentation import Augmenter, augmented, texts_of
-from ppernie.slim.distillation.links import Link, link
+from ppernie.slim.distillation.links import OWN, Link, link
 from ppernie.slim.distillation.masked_words import MaskedWords
 from ppernie.slim.distillation.part_of_speech import SameKind
 from ppernie.slim.distillation.students import open_student
@@ -21,21 +22,14 @@ if TYPE_CHECKING:
     import paddle
 
     from ppernie.data.streams import Stream
+    from ppernie.slim.distillation.lessons import Lesson
     from ppernie.slim.distillation.settings import Distillation
-    from ppernie.slim.distillation.taps import States, Taps
+    from ppernie.slim.distillation.taps import Taps
     from ppernie.tasks.base import Batch, Example, Item, Task
     from ppernie.zoo.description import ModelDescription
 
-_OWN = "own"
 # The inputs of an encoder without a head.
 _ENCODER_INPUTS = ("input_ids", "token_type_ids", "position_ids", "task_type_ids")
-
-
-class Lesson(NamedTuple):
-    """What a network says of a batch: states of its layers, and its answers."""
-
-    states: States
-    outputs: Any
 
 
 class Distiller:
@@ -71,7 +65,7 @@ class Distiller:
         self.students = {own: open_student(own, s, description, task) for own, s in section.students.items()}
         self.links: dict[str, Link] = {}
         if self.teacher is not None:
-            self.links[_OWN] = link(section, config, self.teacher.config)
+            self.links[OWN] = link(section, config, self.teacher.config)
         for own, student in self.students.items():
             master = self.teacher.config if student.by_teacher and self.teacher is not None else config
             self.links[own] = link(section, student.learning, master)
@@ -144,12 +138,12 @@ class Distiller:
         from ppernie.slim.distillation.taps import Taps
 
         self._companions = companions_of(network)
-        heard: dict[str, tuple[set[int], set[int]]] = {name: (set(), set()) for name in ("", _OWN, *self.students)}
+        heard: dict[str, tuple[set[int], set[int]]] = {name: (set(), set()) for name in ("", OWN, *self.students)}
         for name, own in self.links.items():
             for side, heard_of in enumerate((name, self._master(name))):
                 heard[heard_of][0].update(own.hidden_of(side))
                 heard[heard_of][1].update(own.projected_of(side))
-        networks = {_OWN: network, **{name: self._companions.students[name] for name in self.students}}
+        networks = {OWN: network, **{name: self._companions.students[name] for name in self.students}}
         for name, student in self.students.items():
             student.start(networks[name], self.task)
         if self.teacher is not None:
@@ -160,7 +154,7 @@ class Distiller:
 
     def _master(self, name: str) -> str:
         """Whom a network learns from: the frozen teacher has no name."""
-        return "" if name == _OWN or self.students[name].by_teacher else _OWN
+        return "" if name == OWN or self.students[name].by_teacher else OWN
 
     def weights(self, batch: Batch) -> dict[str, float]:
         """What each loss is averaged over: tokens, cells of two tokens, texts or answers."""
@@ -179,15 +173,18 @@ class Distiller:
             outputs: of that network.
             batch: with the entries ``teacher_...`` where the teacher has a tokenizer of its own.
         """
-        own = Lesson(self._taps[_OWN].take(), outputs)
+        from ppernie.slim.distillation.lessons import Lesson, compare
+
+        own = Lesson(self._taps[OWN].take(), outputs)
         teacher = self._teach(batch)
         found: dict[str, paddle.Tensor] = {}
         for name in self.links:
-            learner = own if name == _OWN else self._pass(name, batch)
-            lesson = _constant(own) if self._master(name) == _OWN else teacher
+            learner = own if name == OWN else self._pass(name, batch)
+            lesson = own.constant() if self._master(name) == OWN else teacher
             assert lesson is not None
-            for loss, value in self._compare(name, learner, lesson, batch).items():
-                found[_named(name, loss)] = value
+            project = functools.partial(self._companions.project, name)
+            sums = compare(self.section, self.links[name], self.task, project, learner, lesson, batch)
+            found |= {_named(name, loss): value for loss, value in sums.items()}
         return found
 
     def _inputs(self, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -195,11 +192,15 @@ class Distiller:
         return {name: batch[name] for name in names if name in batch}
 
     def _pass(self, name: str, batch: Mapping[str, paddle.Tensor]) -> Lesson:
+        from ppernie.slim.distillation.lessons import Lesson
+
         outputs = self._companions.students[name](**self._inputs(batch))
         return Lesson(self._taps[name].take(), outputs)
 
     def _teach(self, batch: Mapping[str, paddle.Tensor]) -> Lesson | None:
         import paddle
+
+        from ppernie.slim.distillation.lessons import Lesson, rows
 
         if self._network is None or self.teacher is None:
             return None
@@ -207,65 +208,11 @@ class Distiller:
         if self.teacher.tokenizer is not None:
             inputs = {name: batch[f"teacher_{name}"] for name in inputs}
         if self.section.soft is None:
-            inputs = {name: _rows(ids) for name, ids in inputs.items() if name in _ENCODER_INPUTS}
+            inputs = {name: rows(ids) for name, ids in inputs.items() if name in _ENCODER_INPUTS}
         with paddle.no_grad():
             outputs = self._network(**inputs)
         return Lesson(self._taps[""].take(), outputs)
 
-    def _compare(
-        self, name: str, student: Lesson, teacher: Lesson, batch: Mapping[str, paddle.Tensor]
-    ) -> dict[str, paddle.Tensor]:
-        import paddle
-
-        from ppernie.slim.distillation import losses
-
-        own, section = self.links[name], self.section
-        valid = _rows(batch["input_ids"]) != self.task.tokenizer.pad_id
-        found: dict[str, Any] = {}
-        if section.hidden:
-            found["hidden"] = [
-                losses.hidden_states(
-                    self._companions.project(name, layer, student.states.hidden[layer]),
-                    teacher.states.hidden[above],
-                    valid,
-                )
-                for layer, above in own.hidden
-            ]
-        if section.attention:
-            found["attention"] = [
-                losses.attention_scores(student.states.projected[layer], teacher.states.projected[above], valid)
-                for layer, above in own.attention
-            ]
-        if section.relation:
-            found["relation"] = [
-                losses.relations(
-                    student.states.projected[layer],
-                    teacher.states.projected[above],
-                    valid,
-                    own.relation_heads,
-                    section.relation.pairs,
-                )
-                for layer, above in own.relation
-            ]
-        if section.sentence:
-            found["sentence"] = [
-                losses.sentences(student.states.hidden[layer][:, 0], teacher.states.hidden[above][:, 0])
-                for layer, above in own.sentence
-            ]
-        if section.soft:
-            found["soft"] = [soft_loss(self.task, student.outputs, teacher.outputs, batch, section.soft.temperature)]
-        return {loss: paddle.add_n(values) for loss, values in found.items()}
-
 
 def _named(name: str, loss: str) -> str:
-    return loss if name == _OWN else f"{name}.{loss}"
-
-
-def _constant(lesson: Lesson) -> Lesson:
-    outputs = lesson.outputs
-    return Lesson(lesson.states.detached(), outputs.detach() if hasattr(outputs, "detach") else outputs)
-
-
-def _rows(ids: paddle.Tensor) -> paddle.Tensor:
-    """Ids of any shape as [rows, length], the rows in which an encoder sees them."""
-    return ids.reshape([-1, ids.shape[-1]])
+    return loss if name == OWN else f"{name}.{loss}"

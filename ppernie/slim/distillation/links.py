@@ -13,6 +13,9 @@ from ppernie.slim.distillation.settings import Distillation
 if TYPE_CHECKING:
     from ppernie.architectures import EncoderConfig
 
+#: What the run's own network is called, beside the names of students.
+OWN = "own"
+
 _KEY = "Slim.distillation"
 
 
