@@ -130,7 +130,7 @@ class Plan:
         return found
 
     def rule(self, name: str, has_parameters: bool) -> Rule | None:
-        """The first rule for a layer; ``Heads``, and of heads of the vocabulary some, have no parameters of their own."""
+        """The first rule for a layer; ``Heads``, and some heads of the vocabulary, have no parameters of their own."""
         for rule in (*self.rules, *self.optional):
             fits = isinstance(rule.kind, VocabHead) or has_parameters != isinstance(rule.kind, Heads)
             if fits and matches(name, [rule.pattern]):

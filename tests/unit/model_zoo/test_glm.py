@@ -73,7 +73,15 @@ def test_scale_of_the_residual() -> None:
     assert config().residual_scale == 1
 
 
-@pytest.mark.parametrize("changes", [{"num_attention_heads": 5}, {"num_attention_heads": 4, "positions": "rotary_1d"}, {"normalization": "post"}, {"heads": 3}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_attention_heads": 5},
+        {"num_attention_heads": 4, "positions": "rotary_1d"},
+        {"normalization": "post"},
+        {"heads": 3},
+    ],
+)
 def test_a_wrong_configuration(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         config(**changes)
