@@ -85,7 +85,7 @@ def test_an_experiment_that_is_killed_goes_on_and_grows(write: Any, tmp_path: Pa
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for(process, out, "runs/*")
     refused = run(command)
-    assert refused.returncode == 2 and "another process is running an experiment here" in refused.stderr
+    assert refused.returncode == 2 and f"another process ({process.pid}) is running" in refused.stderr
     # Killed while fine-tuning: something is finished, something half done, something not begun.
     wait_for(process, out, "runs/finetune-*/checkpoints/step_*")
     os.kill(process.pid, signal.SIGKILL)

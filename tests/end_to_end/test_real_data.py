@@ -25,6 +25,7 @@ SMALL = [
 PLACES: dict[str, tuple[str, list[str]]] = {
     "tnews": ("fewclue/tnews", ["Data.train.limit=1185"]),
     "eprstmt": ("fewclue/eprstmt", []),
+    "eprstmt_lora": ("fewclue/eprstmt", ["Global.pretrained_model=null"]),
     "bustm": ("fewclue/bustm", []),
     "ocnli": ("fewclue/ocnli", []),
     "csl": ("fewclue/csl", []),
