@@ -105,8 +105,9 @@ def test_an_interrupted_build_says_so_and_a_second_one_is_refused(start: Start, 
     output, _ = second.communicate()
     assert second.returncode == 2
     assert f"another process ({process.pid}) is building this corpus; wait for it" in output
+    # As a terminal's Ctrl-C; it waits for a stopped process, so the build cannot end before it.
+    os.killpg(process.pid, signal.SIGINT)
     os.kill(process.pid, signal.SIGCONT)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
     output, _ = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in output and output.strip().endswith("interrupted")

@@ -25,7 +25,7 @@ DOCUMENTS = (
 )
 # What make runs is what runs these tests; benchmarks, experiments and published shards have tests of their own at small
 # sizes.
-ELSEWHERE = re.compile(r"^(make |ppernie (bench|quickstart|experiment) |.* glm-130b-sat )")
+ELSEWHERE = re.compile(r"^(make |ppernie (bench|quickstart|experiment) |.* (glm-130b-sat|output/glm-130b-int4) )")
 SHORT = " -o Train.max_steps=4 Train.batch_size=4 Data.workers=0"
 SMALL = " Arch.num_hidden_layers=1 Arch.hidden_size=24 Arch.num_attention_heads=2 Arch.intermediate_size=24"
 FEW = " Data.eval.limit=8 Optimizer.schedule.warmup=1"
