@@ -18,17 +18,23 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-def _percent_of_fewrel(percent: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
-    first, last = percent
-    if info.data.get("format", "fewrel") != "fewrel":
-        raise ValueError("goes with format: fewrel, and with no other")
-    if first >= last:
-        raise ValueError(f"[{first}, {last}] holds nothing; give where a part begins and a higher one where it ends")
-    return percent
+def percent_of(form: str) -> AfterValidator:
+    """Checks a part [first, last) of a file in percent, a field behind ``format``, which must be ``form``."""
+
+    def check(percent: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+        first, last = percent
+        if info.data.get("format", form) != form:
+            raise ValueError(f"goes with format: {form}, and with no other")
+        if first >= last:
+            raise ValueError(
+                f"[{first}, {last}] holds nothing; give where a part begins and a higher one where it ends"
+            )
+        return percent
+
+    return AfterValidator(check)
 
 
-#: Behind a field ``format``.
-FewrelPercent = Annotated[tuple[Percent, Percent], AfterValidator(_percent_of_fewrel)]
+FewrelPercent = Annotated[tuple[Percent, Percent], percent_of("fewrel")]
 
 
 class Section(BaseModel):

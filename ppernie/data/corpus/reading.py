@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ppernie.data.corpus.settings import TextSource
+from ppernie.data.percentile import percentile
 from ppernie.data.readers.files import resolve
 from ppernie.errors import UserError
 
@@ -141,6 +142,7 @@ def _decode(decoder: codecs.IncrementalDecoder, raw: bytes, final: bool, path: P
 def _read_objects(part: Part, source: TextSource) -> Iterator[Paragraph]:
     fields = [source.text] if isinstance(source.text, str) else source.text
     path, document = Path(part.path), 0
+    first, last = source.percent or (0, 100)
     with _open(path) as file:
         file.seek(part.start)
         while (place := file.tell()) < part.stop and (raw := file.readline(MAX_OBJECT_BYTES + 1)):
@@ -151,7 +153,7 @@ def _read_objects(part: Part, source: TextSource) -> Iterator[Paragraph]:
                     "store such a document as plain text"
                 )
             raw = raw.removeprefix(codecs.BOM_UTF8) if place == 0 else raw
-            if not raw.strip():
+            if not raw.strip() or not first <= percentile(raw.rstrip(b"\r\n")) < last:
                 continue
             row = _parse(raw, where)
             title = None if source.title is None else str(_field(row, source.title, where))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppernie.config.sections import FewrelPercent, Section, TokenizerSection
+from ppernie.config.sections import FewrelPercent, Percent, Section, TokenizerSection, percent_of
 from ppernie.config.validation import load_as
 
 
@@ -33,6 +33,11 @@ class TextSource(Section):
     name: str = Field(min_length=1, description="Name of the source, for statistics")
     files: str | list[str] = Field(description="File, glob pattern, or list of them")
     format: Literal["text", "jsonl"] = Field(default="text", description="Plain text, or a JSON object a line")
+    percent: Annotated[tuple[Percent, Percent], percent_of("jsonl")] | None = Field(
+        default=None,
+        description="Part of the objects of JSON lines by a hash of the line, such as [0, 95] to learn from where"
+        " [95, 100] is kept to evaluate on; null takes all",
+    )
     documents: Literal["blank_line", "file"] = Field(
         default="blank_line", description="What ends a document of plain text: a blank line, or its file's end"
     )

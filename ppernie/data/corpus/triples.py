@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppernie.data.corpus.settings import GraphSource, PairSource
+from ppernie.data.percentile import Percent
 from ppernie.data.readers.documents import read_jsonl, read_names
-from ppernie.data.readers.fewrel import Percent, read_instances
+from ppernie.data.readers.fewrel import read_instances
 from ppernie.data.readers.files import numbered_lines, resolve
 from ppernie.errors import UserError
 

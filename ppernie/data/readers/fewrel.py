@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ppernie.data.percentile import Percent, percentile
 from ppernie.data.readers.documents import read_names
 from ppernie.data.readers.files import Row, read_document
 from ppernie.data.readers.values import texts_of
@@ -17,8 +17,6 @@ from ppernie.errors import UserError
 NAMES = "pid2name.json"
 # The usual marks of head and tail: single tokens of BERT's vocabularies, so that none need be added and learnt.
 _HEAD, _TAIL = "#", "$"
-
-Percent = tuple[int, int]
 
 
 class Entity(NamedTuple):
@@ -43,7 +41,7 @@ class Instance(NamedTuple):
     def percentile(self) -> int:
         """From 0 to 99, by the two entities alone: no two parts of a file share a pair of entities, however turned."""
         pair = " ".join(sorted((self.head.identifier, self.tail.identifier)))
-        return int.from_bytes(sha256(pair.encode()).digest(), "big") % 100
+        return percentile(pair.encode())
 
 
 def read_instances(path: Path, percent: Percent | None) -> Iterator[Instance]:

@@ -71,6 +71,17 @@ def test_objects(block_bytes: int, tmp_path: Path) -> None:
     assert paragraphs == [*(("天", c) for c in "天一二三"), ("", ""), ("地", "地"), ("地", "四")]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 200, 10_000])
+def test_parts_in_percent_share_nothing_and_make_the_whole(block_bytes: int, tmp_path: Path) -> None:
+    texts = [[str(number)] for number in range(300)]
+    (tmp_path / "a.txt").write_text("".join(json.dumps({"text": text}) + "\n" for (text,) in texts), encoding="utf-8")
+    learnt = _documents(_source(format="jsonl", percent=[0, 90]), tmp_path, block_bytes)
+    held_out = _documents(_source(format="jsonl", percent=[90, 100]), tmp_path, block_bytes)
+    assert 10 < len(held_out) < 50 and sorted(learnt + held_out) == sorted(texts)
+    with pytest.raises(ValueError, match="goes with format: jsonl"):
+        _source(percent=[0, 90])
+
+
 @pytest.mark.parametrize("good", [0, 6, 7, 8, 9, 20])
 def test_the_byte_that_is_not_utf8_is_named(good: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "PIECE_BYTES", 7)
