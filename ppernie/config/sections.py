@@ -150,7 +150,9 @@ class Source(Section):
         default=None, description="Whether the first line of a TSV or CSV file names the columns"
     )
     fields: dict[str, str] | None = Field(default=None, description="Overrides Data.fields for this source")
-    limit: int | None = Field(default=None, ge=1, description="Read at most this many examples")
+    limit: int | None = Field(
+        default=None, ge=1, description="Read at most this many examples; of a corpus, so many spread evenly over it"
+    )
 
 
 class DataSection(Section):

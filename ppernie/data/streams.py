@@ -141,11 +141,16 @@ class StreamBatches(Batches):
 def evaluation_batches(
     streams: Mapping[str, Stream], length: int, batch_size: int, limit: int | None
 ) -> Iterator[Batch]:
-    """Batches of the first ``limit`` samples of every stream, the same at every call."""
+    """Batches of ``limit`` samples of every stream, spread evenly over it, the same at every call.
+
+    The samples of a stream are in the order of the texts: the first ones would be the opening of one book.
+    """
     for number, stream in enumerate(streams.values()):
         count = min(len(stream), limit or len(stream))
+        # The middles of so many equal parts.
+        indices = (2 * np.arange(count) + 1) * len(stream) // (2 * count)
         for first in range(0, count, batch_size):
-            rows = range(first, min(first + batch_size, count))
+            rows = indices[first : first + batch_size].tolist()
             samples = [stream.sample(row, length, np.random.default_rng((0, number, row))) for row in rows]
             yield stream.collate(samples, length)
 

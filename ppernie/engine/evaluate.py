@@ -46,7 +46,7 @@ def evaluate_streams(
     batch_size: int,
     limit: int | None,
 ) -> dict[str, float]:
-    """Mean losses over the first ``limit`` samples of each stream, of the objectives that these have, and ``loss``."""
+    """Mean losses over ``limit`` samples spread over each stream, of the objectives that these have, and ``loss``."""
     sums, units = dict.fromkeys(task.objectives, 0.0), dict.fromkeys(task.objectives, 0.0)
     with _in_eval_mode(model):
         for arrays in stream_batches(streams, task.max_length, batch_size, limit):

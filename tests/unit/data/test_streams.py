@@ -158,3 +158,10 @@ def test_evaluation_is_the_same_every_time(task: Any) -> None:
     assert [len(batch["index"]) for batch in first] == [2, 1, 2, 1]
     assert [batch["drawn"].tolist() for batch in first] == [batch["drawn"].tolist() for batch in again]
     assert sum(len(batch["index"]) for batch in evaluation_batches(streams, 16, 2, None)) == 12
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 8, 100])
+def test_evaluation_is_spread_over_the_whole_stream(limit: int) -> None:
+    """Of as many equal parts, each has one sample."""
+    found = np.concatenate([batch["index"] for batch in evaluation_batches({"a": Numbers(100)}, 16, 3, limit)])
+    assert (found * limit // 100).tolist() == list(range(limit))

@@ -9,6 +9,7 @@ import pytest
 
 from model_zoo.ernie3.universal.streams import Documents
 from ppernie.data.corpus import Corpus
+from ppernie.data.streams import evaluation_batches
 from ppernie.data.tokenizers import ErnieTokenizer
 
 
@@ -73,3 +74,15 @@ def test_weights_count_by_source(make_corpus: Callable[..., Corpus], letters: Er
     rows = [stream.sample(index, 8, np.random.default_rng(0))["document_ids"].tolist() for index in range(len(stream))]
     assert len(rows) == 3 * 2 + 1
     assert rows[:3] == rows[3:6] and rows[0] != rows[1]
+
+
+def test_evaluation_reads_on_in_long_documents_and_of_all(
+    make_corpus: Callable[..., Corpus], letters: ErnieTokenizer
+) -> None:
+    """A few runs of three books are not the opening of the first one."""
+    corpus = make_corpus([[20] * 30, [20] * 10, [20] * 20])
+    stream = Documents(corpus, letters, 20, 1)
+    runs = [stream.sample(index, 20, np.random.default_rng(0))["labels"].tolist() for index in range(len(stream))]
+    batches = evaluation_batches({"document": stream}, 20, 2, 6)
+    found = [runs.index(row.tolist()) for batch in batches for row in batch["document"].reshape(-1, 20)]
+    assert found == [5, 15, 26, 36, 47, 57]  # of 31, 11 and 21 runs
