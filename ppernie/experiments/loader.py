@@ -84,6 +84,11 @@ def _check_report(experiment: Experiment, report: Report) -> None:
     if section.baseline not in experiment.variants:
         near = _hint(section.baseline, experiment.variants)
         report.add(("report", "baseline"), f"{section.baseline!r} is no variant; {near}")
+    for number, pair in enumerate(section.compare):
+        for variant in pair:
+            if variant not in experiment.variants:
+                near = _hint(variant, experiment.variants)
+                report.add(("report", "compare", number), f"{variant!r} is no variant; {near}")
     for part, measures in (("columns", section.columns), ("curves", section.curves)):
         for name, measure in measures.items():
             _check_measure(experiment, measure, ("report", part, name), report)

@@ -16,6 +16,7 @@ from ppernie.config.loader import read_settings
 from ppernie.config.settings import KeyPath, Settings, dotted
 from ppernie.config.validation import validate
 from ppernie.errors import UserError
+from ppernie.experiments.inputs import input_digests
 from ppernie.experiments.sections import Experiment
 
 # Values of Global that change nothing of the mathematics.
@@ -27,7 +28,7 @@ class Run:
     """One training run; variants that agree so far share it.
 
     Attributes:
-        name: stage, task, seed and a digest of the resolved config: equal names are equal runs.
+        name: stage, task, seed and a digest of the resolved config and of what it reads: equal names are equal runs.
         label: the same for people, with the first variant that needs it.
         folder: its output folder.
         config: the config it is trained by.
@@ -198,4 +199,5 @@ def _digest(config: Config, parent: Run | None) -> str:
     values["Global"] = {key: value for key, value in values["Global"].items() if key not in _FREE}
     if parent is not None:
         values["Global"]["pretrained_model"] = parent.name
+    values["inputs"] = input_digests(config)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -69,7 +69,7 @@ def _curve(experiment: Experiment, name: str, course: Course) -> Figure:
             std = np.std(values, axis=0, ddof=1)
             panel.fill_between(place, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
     panel.set_xlabel(_X[curve.x])
-    panel.set_ylabel(experiment.metric(curve, curve.task) or "metric")
+    panel.set_ylabel(experiment.shown(curve))
     panel.set_title(name, fontsize=10)
     panel.grid(alpha=0.3)
     if any(course.points.values()):

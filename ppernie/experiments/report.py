@@ -13,7 +13,7 @@ from ppernie.experiments.plan import Plan
 from ppernie.experiments.records import read_history, read_results
 from ppernie.experiments.sections import Curve, Experiment, Measure
 from ppernie.experiments.statistics import Spread
-from ppernie.experiments.summary import Column, Course, Summary
+from ppernie.experiments.summary import Column, Comparison, Course, Summary
 from ppernie.table import render
 
 _ARROWS = {"higher": "↑", "lower": "↓"}
@@ -54,6 +54,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             for title, measure in experiment.report.columns.items()
         },
         "training_seconds": _entries(summary.seconds),
+        "comparisons": [dataclasses.asdict(comparison) for comparison in summary.comparisons],
         "curves": {name: _course(course) for name, course in summary.curves.items()},
         "runs": [
             {
@@ -107,6 +108,9 @@ def as_markdown(findings: Findings) -> str:
     if others:
         rows = [_difference_row(experiment, summary, variant) for variant in others]
         parts += [f"Difference to {report.baseline}, paired by seed:", render(rows)]
+    if summary.comparisons:
+        rows = [_comparison_row(experiment, comparison) for comparison in summary.comparisons]
+        parts += ["Differences of other pairs, paired by seed:", render(rows)]
     parts.append("![columns](columns.png)")
     for name, curve in report.curves.items():
         if curve.time_to is not None:
@@ -128,11 +132,24 @@ def _row(experiment: Experiment, summary: Summary, variant: str) -> dict[str, ob
 
 
 def _difference_row(experiment: Experiment, summary: Summary, variant: str) -> dict[str, object]:
+    found = {title: column[variant].difference for title, column in summary.columns.items()}
+    return _signed(experiment, variant, found, summary.seconds[variant].difference)
+
+
+def _comparison_row(experiment: Experiment, comparison: Comparison) -> dict[str, object]:
+    label = f"{comparison.variant} less {comparison.other}"
+    return _signed(experiment, label, comparison.columns, comparison.seconds)
+
+
+def _signed(
+    experiment: Experiment, label: str, columns: Mapping[str, Spread | None], seconds: Spread | None
+) -> dict[str, object]:
+    """A row of differences."""
     full = len(experiment.seeds)
-    row: dict[str, object] = {"variant": variant}
+    row: dict[str, object] = {"variant": label}
     for title, measure in experiment.report.columns.items():
-        row[_title(title, measure)] = cell(summary.columns[title][variant].difference, full, sign="+")
-    return row | {"training s": cell(summary.seconds[variant].difference, full, sign="+")}
+        row[_title(title, measure)] = cell(columns[title], full, sign="+")
+    return row | {"training s": cell(seconds, full, sign="+")}
 
 
 def _title(title: str, measure: Measure) -> str:
@@ -141,7 +158,6 @@ def _title(title: str, measure: Measure) -> str:
 
 def _times(experiment: Experiment, curve: Curve, course: Course) -> list[str]:
     baseline, full = experiment.report.baseline, len(experiment.seeds)
-    metric = experiment.metric(curve, curve.task) or "metric"
     compared = {variant: [seed for seed in seeds if seed in course.targets] for variant, seeds in course.points.items()}
     target = float(np.mean(list(course.targets.values()))) if course.targets else math.nan
     rows: list[dict[str, object]] = [
@@ -154,8 +170,8 @@ def _times(experiment: Experiment, curve: Curve, course: Course) -> list[str]:
         for variant in experiment.variants
     ]
     return [
-        f"{curve.x.capitalize()} of {curve.stage} until an evaluation's {metric} is as good as the {curve.time_to} one "
-        f"of {baseline} at the same seed (mean {target:.4g}):",
+        f"{curve.x.capitalize()} of {curve.stage} until an evaluation's {experiment.shown(curve)} is as good as the "
+        f"{curve.time_to} one of {baseline} at the same seed (mean {target:.4g}):",
         render(rows),
     ]
 

@@ -58,6 +58,7 @@ class Measure(Section):
     task: str | None = Field(default=None, description="One of the stage's tasks; null averages over all of them")
     metric: str | None = Field(default=None, description="Metric, or test.METRIC; null takes the stage's")
     better: Literal["higher", "lower"] = Field(description="Which values are better")
+    perplexity: bool = Field(default=False, description="Tell exp of the metric, which is a mean loss a token")
 
 
 class Curve(Measure):
@@ -75,6 +76,9 @@ class Report(Section):
     """What is told of the runs."""
 
     baseline: str = Field(description="Variant that the others are compared with")
+    compare: list[tuple[str, str]] = Field(
+        default=[], description="Other pairs of variants whose columns are compared, the first with the second"
+    )
     columns: dict[str, Measure] = Field(min_length=1, description="Columns of the table by title")
     curves: dict[str, Curve] = Field(default={}, description="Plots over the course of training by name")
 
@@ -114,6 +118,11 @@ class Experiment(Section):
         """The metric that a measure reads from a task's runs; None is the one that picks their best model."""
         stage = self.stages[measure.stage]
         return measure.metric or stage.cases[task].metric or stage.metric
+
+    def shown(self, curve: Curve) -> str:
+        """What a curve shows, for titles."""
+        metric = self.metric(curve, curve.task) or "metric"
+        return f"exp({metric})" if curve.perplexity else metric
 
     def tasks(self, measure: Measure) -> list[str | None]:
         """The tasks of the stage that a measure averages over."""

@@ -30,7 +30,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def differences(values: BySeed, baseline: BySeed) -> dict[int, float]:
-    """Value less the baseline's at the same seed, for the seeds that both have."""
+    """Value less the other's, the baseline's, at the same seed, for the seeds that both have."""
     return {seed: value - baseline[seed] for seed, value in values.items() if seed in baseline}
 
 

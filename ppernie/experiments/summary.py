@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,16 @@ Column = dict[str, Entry]
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A variant's paired differences to another one's, by the columns' titles, and of the seconds of training."""
+
+    variant: str
+    other: str
+    columns: dict[str, Spread | None]
+    seconds: Spread | None
+
+
+@dataclass(frozen=True)
 class Course:
     """A curve of all variants.
 
@@ -59,11 +70,13 @@ class Summary:
     Attributes:
         columns: of the report, by title.
         seconds: of training, over all stages of one seed.
+        comparisons: those that the report asks for beside the one with the baseline.
         curves: of the report, by name.
     """
 
     columns: dict[str, Column]
     seconds: Column
+    comparisons: list[Comparison]
     curves: dict[str, Course]
 
 
@@ -71,21 +84,33 @@ def summarise(experiment: Experiment, plan: Plan, failures: Collection[str]) -> 
     """Reads the finished runs. A seed of which a run failed is left out of what that run belongs to."""
     cells = [cell for cell in plan.cells if cell.run.name not in failures]
     report = experiment.report
+    columns = {
+        title: _column(experiment, _values(experiment, cells, measure)) for title, measure in report.columns.items()
+    }
+    seconds = _column(experiment, _seconds(experiment, plan, failures))
     return Summary(
-        columns={
-            title: _column(experiment, _values(experiment, cells, measure)) for title, measure in report.columns.items()
-        },
-        seconds=_column(experiment, _seconds(experiment, plan, failures)),
+        columns=columns,
+        seconds=seconds,
+        comparisons=[
+            Comparison(
+                variant,
+                other,
+                {title: _paired(column[variant].seeds, column[other].seeds) for title, column in columns.items()},
+                _paired(seconds[variant].seeds, seconds[other].seeds),
+            )
+            for variant, other in report.compare
+        ],
         curves={name: _course(experiment, cells, curve) for name, curve in report.curves.items()},
     )
 
 
 def _column(experiment: Experiment, values: Mapping[str, BySeed]) -> Column:
     baseline = values[experiment.report.baseline]
-    return {
-        variant: Entry(own, spread(list(own.values())), spread(list(differences(own, baseline).values())))
-        for variant, own in values.items()
-    }
+    return {variant: Entry(own, spread(list(own.values())), _paired(own, baseline)) for variant, own in values.items()}
+
+
+def _paired(values: BySeed, others: BySeed) -> Spread | None:
+    return spread(list(differences(values, others).values()))
 
 
 def _values(experiment: Experiment, cells: list[Cell], measure: Measure) -> dict[str, BySeed]:
@@ -96,7 +121,7 @@ def _values(experiment: Experiment, cells: list[Cell], measure: Measure) -> dict
     for cell in cells:
         if cell.stage == measure.stage and cell.task in tasks:
             value = read_metric(cell.run.folder, experiment.metric(measure, cell.task))
-            found[cell.variant, cell.seed].append(value)
+            found[cell.variant, cell.seed].append(math.exp(value) if measure.perplexity else value)
     return _by_variant(
         experiment, {key: float(np.mean(values)) for key, values in found.items() if len(values) == expected}
     )
@@ -123,7 +148,10 @@ def _course(experiment: Experiment, cells: list[Cell], curve: Curve) -> Course:
     for cell in cells:
         if cell.stage == curve.stage and cell.task == curve.task:
             metric = experiment.metric(curve, cell.task)
-            found[cell.variant][cell.seed].append(read_points(cell.run.folder, metric, curve.x))
+            read = read_points(cell.run.folder, metric, curve.x)
+            found[cell.variant][cell.seed].append(
+                read._replace(values=np.exp(read.values)) if curve.perplexity else read
+            )
     points = {variant: {seed: mean_points(runs) for seed, runs in own.items()} for variant, own in found.items()}
     if curve.time_to is None:
         return Course(points)

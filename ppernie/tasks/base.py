@@ -36,6 +36,10 @@ class TaskOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    def reads(self) -> list[str]:
+        """Files, or patterns of them, that a run with these options reads."""
+        return []
+
 
 @dataclass
 class Item:

@@ -36,6 +36,9 @@ class Options(TaskOptions, PretrainingConfig):
         default=1.0, gt=0, description="factor of the loss over which symbols are the text's own; with a generator"
     )
 
+    def reads(self) -> list[str]:
+        return [self.lexicon]
+
 
 class NgramStream(Stream):
     """Windows of a corpus with some of their units hidden.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,12 +42,19 @@ class InstructionSource(TaskOptions):
             raise ValueError("give either template or templates")
         return self
 
+    def reads(self) -> list[str]:
+        files = [self.files] if isinstance(self.files, str) else self.files
+        return [*files, self.templates] if self.templates else files
+
 
 class InstructionOptions(TaskOptions):
     share: float = Field(default=0.05, gt=0, lt=1, description="share of the windows that hold instructions")
     root: str | None = Field(default=None, description="folder that relative file paths start from")
     limit: int = Field(default=100_000, ge=1, description="most samples of a source: rows times templates")
     sources: list[InstructionSource] = Field(min_length=1, description="the data sets")
+
+    def reads(self) -> list[str]:
+        return [str(Path(self.root or "", name)) for source in self.sources for name in source.reads()]
 
 
 class Instructions:

@@ -29,6 +29,9 @@ class Options(TaskOptions):
             raise ValueError(f"gmask {self.gmask} and smask {self.smask} are shares, and more than 1 together")
         return self
 
+    def reads(self) -> list[str]:
+        return self.instructions.reads() if self.instructions else []
+
     @property
     def shares(self) -> dict[str, float]:
         """Of each objective among all windows; one that has no share is left out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -35,6 +37,15 @@ def array_types(vocab_size: int) -> dict[str, np.dtype]:
 def file_of(folder: Path, name: str) -> Path:
     """Where an array lies."""
     return folder / f"{name}.bin"
+
+
+def digest_arrays(folder: Path, names: Iterable[str]) -> str:
+    """A digest of the contents of some arrays."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        with file_of(folder, name).open("rb") as file:
+            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 class ArrayWriter:

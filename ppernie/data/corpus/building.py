@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ppernie import __version__
-from ppernie.data.corpus.arrays import token_type
+from ppernie.data.corpus.arrays import digest_arrays, token_type
 from ppernie.data.corpus.corpus import INDEX, TOKENIZER, Index
 from ppernie.data.corpus.encoding import SentenceEncoder
 from ppernie.data.corpus.fingerprint import fingerprint
@@ -156,6 +156,7 @@ def _finish(
             weights=[source.weight for source in config.sources],
             sizes=sizes,
             statistics={name: float(count) for name, count in sorted(counts.items())},
+            digest=digest_arrays(temporary, sizes),
         )
         tokenizer.save(temporary / TOKENIZER)
         write_file(temporary / INDEX, index.model_dump_json(indent=2) + "\n")

@@ -28,6 +28,7 @@ class Index(BaseModel):
         weights: how often their samples are drawn.
         sizes: elements of each array.
         statistics: what the building counted, for people.
+        digest: of the arrays, which tells one corpus from another; empty in those made before there was one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -39,6 +40,7 @@ class Index(BaseModel):
     weights: list[float]
     sizes: dict[str, int]
     statistics: dict[str, float]
+    digest: str = ""
 
 
 class Fact(NamedTuple):

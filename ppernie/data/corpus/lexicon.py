@@ -7,6 +7,7 @@ t = (p - p0) / sqrt(p (1 - p) / N).
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ _BLOCK = 1 << 22
 # Spreads keys evenly: 2**64 over the golden ratio (Knuth, The Art of Computer Programming, volume 3, section 6.4).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _MOST_PARTS = 512
+_METADATA = "lexicon"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Lexicon:
         from safetensors.numpy import save
 
         tensors = {f"{row + 2}-grams": ngrams.astype(np.int32) for row, ngrams in enumerate(self.ngrams)}
-        metadata = {"vocab_size": str(self.vocab_size), "tokenizer": self.tokenizer}
+        # In one entry, as the library writes several in any order: equal lexicons are equal files.
+        metadata = {_METADATA: json.dumps({"vocab_size": self.vocab_size, "tokenizer": self.tokenizer})}
         temporary = path.with_name(f"{path.name}.tmp")
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,10 +121,10 @@ def open_lexicon(path: Path) -> Lexicon:
 
     try:
         with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {})[_METADATA])
             names = [f"{row + 2}-grams" for row in range(len(file.keys()))]
             ngrams = tuple(file.get_tensor(name).astype(np.int64) for name in names)
-        lexicon = Lexicon(ngrams, int(metadata["vocab_size"]), metadata["tokenizer"])
+        lexicon = Lexicon(ngrams, metadata["vocab_size"], metadata["tokenizer"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such lexicon; make it from a corpus with ppernie lexicon") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:

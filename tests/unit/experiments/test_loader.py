@@ -43,6 +43,8 @@ def test_shipped_experiments_are_sound(path: Path, repository: Path, monkeypatch
         ("variants.much.finetun", {}, "did you mean finetune?"),
         ("variants.much.finetune.overide", {}, "did you mean variants.much.finetune.override?"),
         ("report.baseline", "litle", "did you mean little?"),
+        ("report.compare", [["much", "litle"]], "did you mean little?"),
+        ("report.compare", [["much"]], "report.compare"),
         ("report.columns.loss.better", "more", "must be 'higher' or 'lower'"),
         ("report.columns.words.task", "word", "did you mean words?"),
         ("report.columns.words.stage", "pretraining", "did you mean pretrain?"),

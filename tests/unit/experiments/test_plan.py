@@ -80,6 +80,20 @@ def test_a_run_has_a_new_name_when_anything_before_it_changes(plan: Callable[...
     assert not {run.name for run in changed.runs} & set(names)
 
 
+def test_a_run_has_a_new_name_when_what_it_reads_changes(plan: Callable[..., Plan]) -> None:
+    made = plan()
+    names = {run.label: run.name for run in made.runs}
+    data = made.runs[0].config.Data
+    assert data.train is not None and isinstance(data.train.files, str)
+    words = Path(data.root or "", data.train.files)
+    content = words.read_bytes()
+    words.write_bytes(content + content.splitlines(keepends=True)[0])
+    changed = {run.label: run.name for run in plan().runs}
+    assert changed.keys() == names.keys() and not {*changed.values()} & {*names.values()}
+    words.write_bytes(content)
+    assert {run.label: run.name for run in plan().runs} == names
+
+
 def test_a_config_is_what_a_run_of_its_own_would_have(plan: Callable[..., Plan], tmp_path: Path) -> None:
     from ppernie.config import load_config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -72,6 +73,36 @@ def test_results(run: Callable[..., int], tmp_path: Path) -> None:
     for name in ("columns.png", "curve_pretraining.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
         assert f"({name})" in text
+
+
+def test_variants_are_compared_with_others_than_the_baseline(run: Callable[..., int], tmp_path: Path) -> None:
+    more = {"variants.more": {"pretrain": {"override": {"Task": {"mask_rate": 0.6}}}}}
+    assert run(**more, **{"report.compare": [["more", "much"], ["little", "more"]]}) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [(row["variant"], row["other"]) for row in results["comparisons"]] == [("more", "much"), ("little", "more")]
+    first, second = results["comparisons"]
+    assert first["columns"]["loss"] == pytest.approx({"mean": 0.1, "std": 0.0, "n": 2})
+    assert second["columns"]["loss"] == pytest.approx({"mean": -0.45, "std": 0.0, "n": 2})
+    assert first["seconds"] == {"mean": 0.0, "std": 0.0, "n": 2}
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    _, table = text.split("Differences of other pairs, paired by seed:")
+    assert table.index("| more less much   | +0.1000 ") < table.index("| little less more | -0.4500 ")
+
+
+def test_a_loss_is_told_as_perplexity(run: Callable[..., int], tmp_path: Path) -> None:
+    changes = {
+        "report.columns.perplexity": {"stage": "pretrain", "metric": "loss", "better": "lower", "perplexity": True},
+        "report.curves.pretraining.perplexity": True,
+    }
+    assert run(**changes) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    loss, perplexity = (results["columns"][name]["variants"]["much"] for name in ("loss", "perplexity"))
+    assert perplexity["seeds"] == pytest.approx({seed: math.exp(value) for seed, value in loss["seeds"].items()})
+    # The mean of the runs' perplexities, not that of their mean loss.
+    assert perplexity["spread"]["mean"] == pytest.approx((math.exp(1.5) + math.exp(2.5)) / 2)
+    values = results["curves"]["pretraining"]["points"]["much"]["1"]["values"]
+    assert values == pytest.approx([math.exp(1.5 + 4 - step) for step in (2, 4)])
+    assert "evaluation's exp(loss) is as good as" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
 
 
 def test_finished_runs_are_not_repeated_and_the_report_is_the_same(run: Callable[..., int], tmp_path: Path) -> None:
