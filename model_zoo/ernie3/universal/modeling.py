@@ -88,9 +88,14 @@ class VocabularyHead(nn.Layer):
 
 
 class UniversalNetwork(EncoderNetwork):
-    """Base of the classes: embeddings and trunk."""
+    """Base of the classes: embeddings and trunk.
+
+    Attributes:
+        stacks: the stacks of layers from the lowest up, the modules beside each other on the trunk.
+    """
 
     config: UniversalConfig
+    stacks = (("trunk",), ("nlu", "nlg"))
 
     def __init__(self, config: UniversalConfig) -> None:
         super().__init__(config)

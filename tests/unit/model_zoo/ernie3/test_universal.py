@@ -16,9 +16,11 @@ from model_zoo.ernie3.universal import modeling
 from model_zoo.ernie3.universal.config import VARIANTS, UniversalConfig, parameter_count
 from model_zoo.ernie3.universal.plan import PLAN
 from ppernie import registry
+from ppernie.config.sections import OptimizerSection
 from ppernie.errors import UserError
 from ppernie.export import Field, export_model
 from ppernie.inference.predictor import Predictor
+from ppernie.optim.adamw import AdamW
 from ppernie.parallel.recompute import recompute_regions
 
 SEGMENT, MEMORY = 5, 3
@@ -192,6 +194,18 @@ def test_a_frozen_trunk_stays(head: str) -> None:
     rest = {"nlg", "nlg_head"} if head == "ForGeneration" else {"nlu", "classifier"}
     assert trained(model) == rest
     assert {name.split(".")[0] for name, p in model.named_parameters() if not p.stop_gradient} == rest
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_layer_decay_goes_down_through_module_and_trunk(head: str) -> None:
+    model = build(head, branch_num_layers=2)
+    optimizer = AdamW(model, OptimizerSection(learning_rate=1.0, layer_decay=0.5))
+    rates = {name: p.optimize_attr["learning_rate"] for name, p in optimizer.parameters.items()}
+    parts = {"embeddings.": 5, "trunk.layers.0.": 4, "trunk.layers.1.": 3}
+    for module in ("nlu.", "nlg."):
+        parts |= {f"{module}bridge.": 2, f"{module}layers.0.": 2, f"{module}layers.1.": 1}
+    for name, rate in rates.items():
+        assert rate == 0.5 ** next((power for part, power in parts.items() if name.startswith(part)), 0), name
 
 
 @pytest.mark.parametrize("memory_length", [0, MEMORY, 20])
