@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,34 @@ def make_config(run_values: dict[str, Any]) -> Callable[..., Config]:
         return parse_config(values)
 
     return make
+
+
+@pytest.fixture
+def corpus_folder(tmp_path: Path, tokenizer: ErnieTokenizer) -> Path:
+    """A corpus of random sentences of those words, 12 documents of 5 sentences each, with a fact beside each word."""
+    from ppernie.data.corpus.building import build_corpus
+    from ppernie.data.corpus.settings import CorpusConfig
+
+    rng, words = random.Random(0), [word for kind in WORDS.values() for word in kind]
+    texts = ["".join("".join(rng.choices(words, k=6)) + "。" for _ in range(5)) for _ in range(12)]
+    facts = [
+        {"text": f"{word}是{kind}。", "head": word, "relation": "是", "tail": kind}
+        for kind, names in WORDS.items()
+        for word in names
+    ]
+    (tmp_path / "texts.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts), encoding="utf-8")
+    values = {
+        "output": str(tmp_path / "corpus"),
+        "root": str(tmp_path),
+        "tokenizer": {"vocab_file": "unused"},
+        "segmenter": "builtins:list",
+        "cleaning": {"min_words": 0},
+        "sources": [{"name": "texts", "files": "texts.txt"}],
+        "pairs": [{"files": "facts.jsonl"}],
+    }
+    build_corpus(CorpusConfig.model_validate_json(json.dumps(values), strict=True), tokenizer, 1)
+    return tmp_path / "corpus"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class AdamW:
     another process's model.
 
     Args:
-        model: the network.
+        model: the network; its ``stacks``, where it has them, are those of ``layer_scales``.
         section: of the config.
         names: of the parameters of the whole network, where ``model`` is a part of it.
         share_out: gives each of several ranks a share of the parameters to update; by default this one has all.
@@ -35,7 +35,7 @@ class AdamW:
         share_out: Callable[[Any], Any] | None = None,
     ) -> None:
         self.parameters = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
-        scales = layer_scales(names or list(self.parameters), section.layer_decay)
+        scales = layer_scales(names or list(self.parameters), section.layer_decay, getattr(model, "stacks", ()))
         dotted = {parameter.name: name for name, parameter in self.parameters.items()}
         for name, parameter in self.parameters.items():
             parameter.optimize_attr["learning_rate"] = scales[name]

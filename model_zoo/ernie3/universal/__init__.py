@@ -7,6 +7,8 @@ variants = VARIANTS
 architectures: dict[str, tuple[str, ...]] = {
     "ErnieUniversalForPretraining": ("ernie3/pretraining",),
     "ErnieUniversalForSequenceClassification": ("sequence_classification", "cross_similarity"),
+    "ErnieUniversalForTokenClassification": ("token_classification",),
+    "ErnieUniversalForQuestionAnswering": ("span_extraction",),
     "ErnieUniversalForGeneration": ("text_generation",),
 }
 tasks = {"pretraining": "pretraining:UniversalPretraining"}

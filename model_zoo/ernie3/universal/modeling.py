@@ -88,9 +88,14 @@ class VocabularyHead(nn.Layer):
 
 
 class UniversalNetwork(EncoderNetwork):
-    """Base of the classes: embeddings and trunk."""
+    """Base of the classes: embeddings and trunk.
+
+    Attributes:
+        stacks: the stacks of layers from the lowest up, the modules beside each other on the trunk.
+    """
 
     config: UniversalConfig
+    stacks = (("trunk",), ("nlu", "nlg"))
 
     def __init__(self, config: UniversalConfig) -> None:
         super().__init__(config)
@@ -185,14 +190,21 @@ class ErnieUniversalForPretraining(UniversalNetwork):
         }
 
 
-class ErnieUniversalForSequenceClassification(UniversalNetwork):
-    """Classes or, with ``num_labels=1``, one score for a text or a pair, from the NLU module's [CLS]."""
+class UnderstandingHead(UniversalNetwork):
+    """Base of the heads on the NLU module: ``outputs`` scores by a linear map, ``classifier``."""
 
-    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
+    def __init__(self, config: UniversalConfig, outputs: int) -> None:
         super().__init__(config)
         self.nlu = TaskModule(config)
         self.dropout = Dropout(config.head_dropout)
-        self.classifier = Linear(config.branch_hidden_size, num_labels)
+        self.classifier = Linear(config.branch_hidden_size, outputs)
+
+
+class ErnieUniversalForSequenceClassification(UnderstandingHead):
+    """Classes or, with ``num_labels=1``, one score for a text or a pair, from [CLS]."""
+
+    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
+        super().__init__(config, num_labels)
 
     def forward(
         self,
@@ -203,6 +215,39 @@ class ErnieUniversalForSequenceClassification(UniversalNetwork):
         """int64 [batch, length] -> logits [batch, num_labels]."""
         x = self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)
         return self.classifier(self.dropout(x[:, 0]))
+
+
+class ErnieUniversalForTokenClassification(UnderstandingHead):
+    """A tag for every token."""
+
+    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
+        super().__init__(config, num_labels)
+
+    def forward(
+        self,
+        input_ids: paddle.Tensor,
+        token_type_ids: paddle.Tensor | None = None,
+        task_type_ids: paddle.Tensor | None = None,
+    ) -> paddle.Tensor:
+        """int64 [batch, length] -> logits [batch, length, num_labels]."""
+        x = self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)
+        return self.classifier(self.dropout(x))
+
+
+class ErnieUniversalForQuestionAnswering(UnderstandingHead):
+    """Start and end of an answer inside the text."""
+
+    def __init__(self, config: UniversalConfig) -> None:
+        super().__init__(config, 2)
+
+    def forward(
+        self,
+        input_ids: paddle.Tensor,
+        token_type_ids: paddle.Tensor | None = None,
+        task_type_ids: paddle.Tensor | None = None,
+    ) -> paddle.Tensor:
+        """int64 [batch, length] -> logits [batch, length, 2]: column 0 for the start, column 1 for the end."""
+        return self.classifier(self.dropout(self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)))
 
 
 class Reading(NamedTuple):

@@ -16,7 +16,7 @@ from ppernie.decoding.beam import beam_search
 from ppernie.decoding.options import Decoding
 from ppernie.decoding.spans import SpansOf
 
-# Of a batch, padding included: scores of so many tokens over the vocabulary stand in memory at once.
+# Of a batch, padding included, as long as no text is longer; so many have their scores over the vocabulary at once.
 _TOKENS = 1024
 # The distance of a sentence to the one after it.
 _ADJACENT = 0
@@ -46,14 +46,18 @@ class Scorer:
             positions = np.concatenate([r * ids.shape[1] + np.arange(count) for r, count in enumerate(counts)])
             if not len(positions):
                 continue
-            logits = self.network(document_ids=paddle.to_tensor(ids), predicted_positions=paddle.to_tensor(positions))[
-                "document"
-            ]
-            following = paddle.to_tensor(ids.reshape(-1)[positions + 1])
-            losses = F.cross_entropy(logits, following, reduction="none").flatten().numpy().astype(np.float64)
+            x = self.network.read_on(self.network.nlg, paddle.to_tensor(ids), None)
+            slices = [positions[start : start + _TOKENS] for start in range(0, len(positions), _TOKENS)]
+            losses = np.concatenate([self._losses(x, ids, part) for part in slices])
             for n, part in zip(numbers, np.split(-losses, np.cumsum(counts)[:-1]), strict=True):
                 found[n] = part
         return found
+
+    def _losses(self, x: paddle.Tensor, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Losses of the tokens behind positions of the flattened ids, float64 [n]; ``x`` is the module's output."""
+        logits = self.network.nlg_head(x, paddle.to_tensor(positions), self.network.table)
+        following = paddle.to_tensor(ids.reshape(-1)[positions + 1])
+        return F.cross_entropy(logits, following, reduction="none").flatten().numpy().astype(np.float64)
 
     @paddle.no_grad()
     def truths(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:

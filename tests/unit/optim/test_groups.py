@@ -29,6 +29,31 @@ def test_each_layer_down_learns_slower() -> None:
     assert [scales[name] for name in NAMES] == [0.5**power for power in powers]
 
 
+BRANCHED = {
+    "embeddings.word_embeddings.weight": 5,
+    "trunk.layers.0.norm1.weight": 4,
+    "trunk.layers.1.norm1.weight": 3,
+    "one.bridge.weight": 2,
+    "one.layers.0.norm1.weight": 2,
+    "one.layers.1.norm1.weight": 1,
+    "other.bridge.weight": 2,
+    "other.layers.0.norm1.weight": 2,
+    "one_head.bias": 0,
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_branches_stand_on_the_trunk(reverse: bool) -> None:
+    names = sorted(BRANCHED, reverse=reverse)
+    scales = layer_scales(names, 0.5, [["trunk"], ["one", "other"]])
+    assert scales == {name: 0.5**power for name, power in BRANCHED.items()}
+    # With one branch alone, too, and where the trunk does not learn and is not there.
+    alone = [name for name in names if not name.startswith("one")]
+    assert layer_scales(alone, 0.5, [["trunk"], ["one", "other"]])["trunk.layers.0.norm1.weight"] == 0.5**3
+    above = [name for name in names if name.startswith("one")]
+    assert layer_scales(above, 0.5, [["trunk"], ["one", "other"]]) == {name: scales[name] for name in above}
+
+
 def test_without_layer_decay_all_learn_alike() -> None:
     assert set(layer_scales(NAMES, 1.0).values()) == {1.0}
     assert layer_scales(["classifier.weight"], 1.0) == {"classifier.weight": 1.0}

@@ -91,6 +91,24 @@ def test_each_score_is_what_it_says(
             np.testing.assert_allclose(ours, by_hand(network, tokenizer, row["text"], label), rtol=0, atol=1e-4)
 
 
+def test_scores_over_the_vocabulary_are_of_few_tokens_at_once(
+    network: Any, tokenizer: ErnieTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a text is; what is found is the same."""
+    scorer = registry.arch_zero_shot("ernie3/ErnieUniversalForPretraining")(network, tokenizer)
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(5, tokenizer.vocab_size, count).tolist() for count in (70, 1, 9, 10, 3, 33)]
+    whole = scorer.log_likelihoods(texts)
+    assert [len(found) for found in whole] == [len(text) - 1 for text in texts]
+    counts = []
+    head = network.nlg_head.forward
+    monkeypatch.setattr("model_zoo.ernie3.universal.zero_shot._TOKENS", 16)
+    monkeypatch.setattr(network.nlg_head, "forward", lambda *args: counts.append(len(args[1])) or head(*args))
+    for found, expected in zip(scorer.log_likelihoods(texts), whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert max(counts) == 16 and sum(counts) == sum(len(text) - 1 for text in texts)
+
+
 def test_a_label_without_tokens_is_an_error(
     network: Any, tokenizer: ErnieTokenizer, questions_of: Callable[..., list[Question]]
 ) -> None:

@@ -31,9 +31,30 @@ SMALL: dict[str, Any] = VARIANTS["tiny"] | {
     "branch_num_layers": 1,
     "branch_intermediate_size": 32,
 }
+FILES = ("Data.train", "Data.eval")
 GENERATION = {"name": "text_generation", "max_target_length": 8}
-# Each word is to be written again.
-ECHO = {"text": "text", "target": "text"}
+TEXT = "张三住在北京市。"
+TAGGED = [
+    {"tokens": [*TEXT] * n, "tags": ["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "I-LOC", "O"] * n} for n in (1, 2)
+]
+ASKED = [
+    {"question": question, "context": TEXT * n, "answers": [{"text": answer, "start": TEXT.find(answer)}]}
+    for n in (1, 2)
+    for question, answer in (("住在哪里？", "北京市"), ("住在北京的是？", "张三"))
+]
+# Of each head what a run of it needs beside the others'; a word is to be written again.
+RUNS: dict[str, dict[str, Any]] = {
+    "ForSequenceClassification": {},
+    "ForTokenClassification": {
+        "Task": {"name": "token_classification"},
+        **dict.fromkeys(FILES, {"files": "tagged.jsonl"}),
+    },
+    "ForQuestionAnswering": {
+        "Task": {"name": "span_extraction", "doc_stride": 4},
+        **dict.fromkeys(FILES, {"files": "asked.jsonl"}),
+    },
+    "ForGeneration": {"Task": GENERATION, "Data.fields": {"text": "text", "target": "text"}},
+}
 
 
 @pytest.fixture
@@ -67,7 +88,11 @@ def make_network(tokenizer: ErnieTokenizer) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def run_config(make_config: Callable[..., Config], pretrained: Path) -> Callable[..., Config]:
+def run_config(make_config: Callable[..., Config], pretrained: Path, tmp_path: Path) -> Callable[..., Config]:
+    for name, rows in (("tagged", TAGGED), ("asked", ASKED)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
     def make(head: str, **changes: Any) -> Config:
         return make_config(
             **{
@@ -76,6 +101,7 @@ def run_config(make_config: Callable[..., Config], pretrained: Path) -> Callable
                 "Data.tokenizer": None,
                 "Train.max_steps": 2,
             }
+            | RUNS[head]
             | changes
         )
 
@@ -95,46 +121,35 @@ def taken(pretrained: Path, trained: Path) -> set[str]:
     return {part for part in {n.split(".")[0] for n in after} if all(e for n, e in equal.items() if n.startswith(part))}
 
 
-@pytest.mark.parametrize(
-    ("head", "task", "parts", "left"),
-    [
-        (
-            "ForSequenceClassification",
-            {"name": "sequence_classification"},
-            {"embeddings", "trunk", "nlu"},
-            "nlg.layers",
-        ),
-        ("ForGeneration", GENERATION, {"embeddings", "trunk", "nlg", "nlg_head"}, "nlu.layers"),
-    ],
-)
+@pytest.mark.parametrize("head", RUNS)
 def test_a_run_takes_its_branch_and_leaves_the_other(
-    run_config: Callable[..., Config],
-    pretrained: Path,
-    tmp_path: Path,
-    head: str,
-    task: dict[str, Any],
-    parts: set[str],
-    left: str,
+    run_config: Callable[..., Config], pretrained: Path, tmp_path: Path, head: str
 ) -> None:
-    fields = {"Data.fields": ECHO} if head == "ForGeneration" else {}
-    config = run_config(head, **{"Task": task, "Optimizer.learning_rate": 1e-30, "Train.max_steps": 1, **fields})
-    train(config)
-    assert taken(pretrained, tmp_path / "run" / "best_model") == parts
+    generates = head == "ForGeneration"
+    train(run_config(head, **{"Optimizer.learning_rate": 1e-30, "Train.max_steps": 1}))
+    own = {"nlg", "nlg_head"} if generates else {"nlu"}
+    assert taken(pretrained, tmp_path / "run" / "best_model") == {"embeddings", "trunk"} | own
     (log,) = (tmp_path / "run").glob("*.log")
     lines = log.read_text(encoding="utf-8").splitlines()
+    left = "nlu.layers" if generates else "nlg.layers"
     assert f"'{left}.0.norm1.weight'" in next(line for line in lines if "were left" in line)
     new = [line.partition("newly initialized: ")[2] for line in lines if "newly initialized" in line]
-    assert new == (["['classifier.weight', 'classifier.bias']"] if head == "ForSequenceClassification" else [])
+    assert new == ([] if generates else ["['classifier.weight', 'classifier.bias']"])
 
 
-@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForGeneration"])
+@pytest.mark.parametrize("head", RUNS)
 def test_a_frozen_trunk_stays_and_the_rest_learns(
     run_config: Callable[..., Config], pretrained: Path, tmp_path: Path, head: str
 ) -> None:
-    changes = {"Task": GENERATION, "Data.fields": ECHO} if head == "ForGeneration" else {}
-    config = run_config(head, **{"Arch.freeze_trunk": True, "Optimizer.learning_rate": 0.01, **changes})
-    train(config)
+    train(run_config(head, **{"Arch.freeze_trunk": True, "Optimizer.learning_rate": 0.01}))
     assert taken(pretrained, tmp_path / "run" / "best_model") == {"embeddings", "trunk"}
+
+
+@pytest.mark.parametrize("head", ["ForTokenClassification", "ForQuestionAnswering"])
+def test_the_heads_of_tokens_learn(run_config: Callable[..., Config], head: str) -> None:
+    still = {"Arch.hidden_dropout_prob": 0.0, "Arch.attention_probs_dropout_prob": 0.0}
+    steps = {"Optimizer.learning_rate": 0.01, "Train.max_steps": 60, "Train.epochs": 60, "Eval.every": 60}
+    assert train(run_config(head, **still, **steps))["f1"] == 1.0
 
 
 def test_generation_learns_and_its_folder_answers(run_config: Callable[..., Config], tmp_path: Path) -> None:
@@ -144,7 +159,7 @@ def test_generation_learns_and_its_folder_answers(run_config: Callable[..., Conf
     config = run_config(
         "ForGeneration",
         **{
-            "Task": GENERATION,
+            "Data.fields": {},
             "Data.train": {"files": "rows.jsonl"},
             "Data.eval": {"files": "rows.jsonl", "limit": 4},
             "Arch.hidden_dropout_prob": 0.0,
@@ -170,8 +185,7 @@ def test_generation_goes_on_where_fine_tuning_left(run_config: Callable[..., Con
     train(run_config("ForSequenceClassification", **again, **{"Optimizer.learning_rate": 1e-30}))
     assert "classifier" in taken(tmp_path / "run" / "best_model", tmp_path / "b" / "best_model")
     again["Global.output_dir"] = str(tmp_path / "c")
-    changes = {"Task": GENERATION, "Data.fields": ECHO, "Optimizer.learning_rate": 1e-30}
-    train(run_config("ForGeneration", **again, **changes))
+    train(run_config("ForGeneration", **again, **{"Optimizer.learning_rate": 1e-30}))
     assert taken(tmp_path / "run" / "best_model", tmp_path / "c" / "best_model") == {"embeddings", "trunk"}
 
 
@@ -211,7 +225,7 @@ def test_the_loaded_generator_repeats_its_reading_for_chosen_rows(make_network: 
 
 
 def test_a_folder_says_which_task_it_is_for(run_config: Callable[..., Config], tmp_path: Path) -> None:
-    train(run_config("ForGeneration", **{"Task": GENERATION, "Data.fields": ECHO}))
+    train(run_config("ForGeneration"))
     network, task, description = load_model(tmp_path / "run" / "best_model")
     assert (type(network).__name__, description.task_name) == ("ErnieUniversalForGeneration", "text_generation")
     assert task.options.decoding.strategy == "greedy"

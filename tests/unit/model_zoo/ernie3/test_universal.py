@@ -16,9 +16,11 @@ from model_zoo.ernie3.universal import modeling
 from model_zoo.ernie3.universal.config import VARIANTS, UniversalConfig, parameter_count
 from model_zoo.ernie3.universal.plan import PLAN
 from ppernie import registry
+from ppernie.config.sections import OptimizerSection
 from ppernie.errors import UserError
 from ppernie.export import Field, export_model
 from ppernie.inference.predictor import Predictor
+from ppernie.optim.adamw import AdamW
 from ppernie.parallel.recompute import recompute_regions
 
 SEGMENT, MEMORY = 5, 3
@@ -36,7 +38,13 @@ SMALL: dict[str, Any] = VARIANTS["tiny"] | {
     "branch_intermediate_size": 32,
     "task_type_vocab_size": 3,
 }
-HEADS = {"ForPretraining": {}, "ForSequenceClassification": {"num_labels": 5}, "ForGeneration": {}}
+HEADS = {
+    "ForPretraining": {},
+    "ForSequenceClassification": {"num_labels": 5},
+    "ForTokenClassification": {"num_labels": 5},
+    "ForQuestionAnswering": {},
+    "ForGeneration": {},
+}
 NAMES = [f"ErnieUniversal{head}" for head in HEADS]
 
 
@@ -147,30 +155,57 @@ def test_the_length_of_the_segments_is_the_callers() -> None:
         )
 
 
-@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForGeneration"])
+@pytest.mark.parametrize("head", [head for head in HEADS if head != "ForPretraining"])
 def test_the_other_classes_take_their_weights_by_name(head: str) -> None:
     source, model = build("ForPretraining"), build(head)
     weights = source.state_dict()
     own = set(model.state_dict())
-    assert own - set(weights) == ({"classifier.weight", "classifier.bias"} if "Classification" in head else set())
+    generates = head == "ForGeneration"
+    assert own - set(weights) == (set() if generates else {"classifier.weight", "classifier.bias"})
     for parameter in source.parameters():
         parameter.set_value(paddle.normal(0.0, 0.2, parameter.shape))
     model.set_state_dict({name: value for name, value in weights.items() if name in own})
-    if head == "ForGeneration":
+    if generates:
         close(model(ids(2, 12)), source(document_ids=ids(2, 12))["document"])
     else:
-        x = source.understood(source.nlu, ids(2, 12), None, None)[:, 0]
-        close(model(ids(2, 12)), model.classifier(x))
+        x = source.understood(source.nlu, ids(2, 12), None, None)
+        close(model(ids(2, 12)), model.classifier(x[:, 0] if head == "ForSequenceClassification" else x))
 
 
-@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForGeneration"])
+@pytest.mark.parametrize(
+    ("head", "outputs"),
+    [("ForSequenceClassification", [5]), ("ForTokenClassification", [7, 5]), ("ForQuestionAnswering", [7, 2])],
+)
+def test_what_the_heads_say_of_texts(head: str, outputs: list[int]) -> None:
+    model = build(head)
+    padded = paddle.concat([ids(4, 7), paddle.zeros([4, 6], "int64")], axis=1)
+    types = paddle.concat([paddle.zeros([4, 3], "int64"), paddle.ones([4, 10], "int64")], axis=1)
+    plain, wide = model(ids(4, 7), types[:, :7]), model(padded, types)
+    assert plain.shape == [4, *outputs]
+    close(wide[:, :7] if len(outputs) == 2 else wide, plain)
+    assert float((model(ids(4, 7)) - plain).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("head", [head for head in HEADS if head != "ForPretraining"])
 def test_a_frozen_trunk_stays(head: str) -> None:
     model = build(head, freeze_trunk=True)
     model.train()
     (model(ids(2, 12)) ** 2).sum().backward()
-    rest = {"nlu", "classifier"} if "Classification" in head else {"nlg", "nlg_head"}
+    rest = {"nlg", "nlg_head"} if head == "ForGeneration" else {"nlu", "classifier"}
     assert trained(model) == rest
     assert {name.split(".")[0] for name, p in model.named_parameters() if not p.stop_gradient} == rest
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_layer_decay_goes_down_through_module_and_trunk(head: str) -> None:
+    model = build(head, branch_num_layers=2)
+    optimizer = AdamW(model, OptimizerSection(learning_rate=1.0, layer_decay=0.5))
+    rates = {name: p.optimize_attr["learning_rate"] for name, p in optimizer.parameters.items()}
+    parts = {"embeddings.": 5, "trunk.layers.0.": 4, "trunk.layers.1.": 3}
+    for module in ("nlu.", "nlg."):
+        parts |= {f"{module}bridge.": 2, f"{module}layers.0.": 2, f"{module}layers.1.": 1}
+    for name, rate in rates.items():
+        assert rate == 0.5 ** next((power for part, power in parts.items() if name.startswith(part)), 0), name
 
 
 @pytest.mark.parametrize("memory_length", [0, MEMORY, 20])
@@ -267,6 +302,8 @@ def test_the_registry_knows_the_network() -> None:
         assert registry.arch_plan(f"ernie3/{name}") is PLAN
         assert registry.arch_variants(f"ernie3/{name}") == VARIANTS
     assert registry.arch_tasks("ernie3/ErnieUniversalForSequenceClassification")[0] == "sequence_classification"
+    assert registry.arch_tasks("ernie3/ErnieUniversalForTokenClassification") == ("token_classification",)
+    assert registry.arch_tasks("ernie3/ErnieUniversalForQuestionAnswering") == ("span_extraction",)
     assert registry.arch_plan("ernie3/ErnieForMaskedLM") is registry.family_plan("ernie3") is not PLAN
     assert registry.task_arch("ernie3", "sequence_classification") == "ErnieForSequenceClassification"
     with pytest.raises(UserError, match="did you mean 'ernie3/ErnieUniversalForGeneration'"):
