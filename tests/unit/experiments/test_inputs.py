@@ -23,6 +23,7 @@ TOKENS = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *"abcdef"]
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[[str], None]:
     """Makes the corpus of this text, in place of one that is there."""
+
     def make(text: str) -> None:
         (tmp_path / "text.txt").write_text(text, encoding="utf-8")
         shutil.rmtree(tmp_path / "corpus", ignore_errors=True)

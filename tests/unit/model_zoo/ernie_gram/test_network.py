@@ -106,7 +106,8 @@ def left_of(batch: Batch) -> tuple[Batch, int]:
 def test_the_text_is_as_without_queries(
     dtype: str, tolerance: float, training: bool, rel_pos_size: int, gram: SimpleNamespace, make_batch: Any
 ) -> None:
-    """Up to rounding: with other numbers of rows and keys, matrix products sum in other blocks."""
+    """Up to rounding: with other numbers of rows and keys, matrix products sum in other blocks. With as many of both,
+    it is to the bit: see the next test."""
     paddle.set_default_dtype(dtype)
     try:
         model = gram.build(rel_pos_size=rel_pos_size)
@@ -122,18 +123,26 @@ def test_the_text_is_as_without_queries(
     assert np.abs(seen[0][:, :length] - seen[1]).max() < tolerance * np.abs(seen[1]).max()
 
 
+@pytest.mark.parametrize("right", ["other queries", "padding"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_text_does_not_see_the_queries(
-    training: bool, rel_pos_size: int, gram: SimpleNamespace, make_batch: Any
+    training: bool, dtype: str, right: str, rel_pos_size: int, gram: SimpleNamespace, make_batch: Any
 ) -> None:
-    """To the bit."""
+    """To the bit, whatever stands in the right block, or nothing."""
     model = gram.build(rel_pos_size=rel_pos_size)
     seen = watch(model)
     batch = make_batch()
     _, length = left_of(batch)
-    others = {"query_ids": 3 - batch["query_ids"].clip(0, 3), "position_ids": batch["position_ids"].clone()}
-    others["position_ids"][:, length:] = 40
-    with paddle.set_grad_enabled(training):
+    others = {name: batch[name].clone() for name in ("input_ids", "position_ids", "query_ids")}
+    if right == "padding":
+        for name, value in (("input_ids", 0), ("position_ids", 0)):
+            others[name][:, length:] = value
+        others["query_ids"][:] = 0
+    else:
+        others["query_ids"] = 3 - others["query_ids"].clip(0, 3)
+        others["position_ids"][:, length:] = 40
+    with paddle.set_grad_enabled(training), paddle.amp.auto_cast(dtype != "float32", dtype="bfloat16"):
         run(model, batch)
         run(model, batch | others)
     np.testing.assert_array_equal(seen[0][:, :length], seen[1][:, :length])
