@@ -127,7 +127,7 @@ def _kept(prompt: Any, target: Any, room: int) -> tuple[Any, Any]:
 
 
 def _rendered(source: InstructionSource, options: InstructionOptions, held_out: bool) -> list[tuple[str, str]]:
-    """Prompts and targets of a source, at most ``options.limit``, the same at every call; perhaps none that are held out."""
+    """Prompts and targets of a source, at most ``options.limit``, the same at every call; perhaps none held out."""
     if source.template is not None:
         templates = [Template("the template", source.template)]
     else:
