@@ -34,13 +34,13 @@ def _texts(corpus: Corpus, tokenizer: IcetkTokenizer) -> list[str]:
     return [tokenizer.decode(corpus.tokens[start:stop].tolist()) for start, stop in parts]
 
 
-@pytest.mark.parametrize("block_mb", [1e-5, 1.0])
+@pytest.mark.parametrize(("block_mb", "segmenter"), [(1e-5, "builtins:list"), (1.0, "jieba")])
 def test_paragraphs_begin_with_a_line_feed(
-    make_config: MakeConfig, icetk: IcetkTokenizer, tmp_path: Path, block_mb: float
+    make_config: MakeConfig, icetk: IcetkTokenizer, tmp_path: Path, block_mb: float, segmenter: str
 ) -> None:
     """The texts come back as they were, but for spaces at the ends of lines."""
     (tmp_path / "a.txt").write_text("\n\n".join("  \n".join(d) for d in DOCUMENTS), encoding="utf-8")
-    config = make_config(line_feeds=True, block_mb=block_mb)
+    config = make_config(line_feeds=True, block_mb=block_mb, segmenter=segmenter)
     build_corpus(config, icetk, 1)
     corpus = open_corpus(config.output)
     expected = ["\n".join(document) for document in DOCUMENTS]
