@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -113,8 +113,8 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         raise UserError("Data.test: a run over a corpus reports on Data.eval; leave it out")
     _check_vocabulary(task, config.Arch.model)
     streams = {
-        name: open_streams(config, task, part, f"Data.{name}")
-        for name, part in (("train", config.Data.train), ("eval", config.Data.eval))
+        "train": open_streams(config, task, config.Data.train, "train"),
+        "eval": open_streams(config, task, config.Data.eval, "eval"),
     }
     for stream in streams["train"].values():
         sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
@@ -127,7 +127,10 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
     return _distilled(parts, distiller)
 
 
-def open_streams(config: Config, task: PretrainingTask, part: sections.Source | None, key: str) -> Mapping[str, Stream]:
+def open_streams(
+    config: Config, task: PretrainingTask, part: sections.Source | None, purpose: Literal["train", "eval"]
+) -> Mapping[str, Stream]:
+    key = f"Data.{purpose}"
     if part is None:
         return {}
     if part.corpus is None and isinstance(task, TextDistillation):
@@ -139,7 +142,8 @@ def open_streams(config: Config, task: PretrainingTask, part: sections.Source | 
         raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
     corpus = open_corpus(Path(config.Data.root or "", part.corpus))
     corpus.check(task.tokenizer)
-    streams = task.streams(corpus, config.Arch.model)
+    opened = task.streams if purpose == "train" else task.evaluation_streams
+    streams = opened(corpus, config.Arch.model)
     for name, stream in streams.items():
         logger.info("%s: %d samples of %s", key, len(stream), name)
     return streams

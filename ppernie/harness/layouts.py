@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ppernie.data.corpus.reading import Part, read_part
+from ppernie.data.corpus.settings import TextSource
 from ppernie.data.readers.documents import read_json
 from ppernie.data.readers.files import Row, read_document
 from ppernie.data.readers.tables import read_csv
 from ppernie.errors import UserError
 
+# Long enough that few of its tokens are in the first window, which has nothing before it.
+_PASSAGE = 20_000
 _MMLU = ["question", "A", "B", "C", "D", "answer"]
 
 
 def _read_text(path: Path) -> Iterator[Row]:
     yield str(path), {"text": read_document(path)}
+
+
+def _read_passages(path: Path, *, wrapped: bool) -> Iterator[Row]:
+    """A row {text} for each 20,000 characters, in whole paragraphs, as a corpus with ``line_feeds`` has them.
+
+    Args:
+        wrapped: whether paragraphs end at blank lines only.
+    """
+    source = TextSource(name="text", files=str(path), documents="file", wrapped=wrapped)
+    paragraphs = (" ".join(p.text.split()) for p in read_part(Part(0, str(path), 0, path.stat().st_size), source))
+    held: list[str] = []
+    for number, paragraph in enumerate(paragraphs):
+        held.append(paragraph)
+        if sum(map(len, held)) >= _PASSAGE:
+            yield f"{path}: paragraph {number}", {"text": "\n".join(held)}
+            held = []
+    if held:
+        yield f"{path}: the end", {"text": "\n".join(held)}
 
 
 def _read_mmlu(path: Path) -> Iterator[Row]:
@@ -112,6 +135,8 @@ def _part(kind: type, value: Any, where: str, name: str) -> Any:
 LAYOUTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "rows": read_json,
     "text": _read_text,
+    "passages": partial(_read_passages, wrapped=False),
+    "wrapped_passages": partial(_read_passages, wrapped=True),
     "mmlu": _read_mmlu,
     "wsc": _read_wsc,
     "multirc": _read_multirc,

@@ -32,7 +32,7 @@ def scores(folder: Path, config: Config) -> dict[str, float]:
         raise UserError("Data.eval is missing: name the labelled file, data set or corpus to compare on")
     model, task, description = load_model(folder)
     if isinstance(task, PretrainingTask):
-        streams = open_streams(config, task, source, "Data.eval")
+        streams = open_streams(config, task, source, "eval")
         return evaluate_streams(model, task, streams, config.Eval.batch_size, source.limit)
     examples = read_examples(
         source, root=config.Data.root, fields=config.Data.fields, task=description.task_name, purpose="eval"

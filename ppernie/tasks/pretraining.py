@@ -33,6 +33,10 @@ class PretrainingTask(Task):
             arch: configuration of the network that is to learn from them.
         """
 
+    def evaluation_streams(self, corpus: Corpus, arch: Any) -> Mapping[str, Stream]:
+        """The streams of an evaluation: those of another corpus, where nothing but the corpus tells samples apart."""
+        return self.streams(corpus, arch)
+
     @abstractmethod
     def losses(self, outputs: Any, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
         """Sums over the batch's labelled units, of the objectives that the batch has."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ from pydantic import Field, model_validator
 
 from model_zoo.glm.pretraining.blanks import Blanks, Sample
 from ppernie.data.readers.documents import read_json
-from ppernie.data.readers.files import resolve
+from ppernie.data.readers.files import Row, resolve
 from ppernie.data.templates import Template, numbered, read_templates
 from ppernie.errors import UserError
 from ppernie.tasks.base import TaskOptions
@@ -51,6 +54,9 @@ class InstructionOptions(TaskOptions):
     share: float = Field(default=0.05, gt=0, lt=1, description="share of the windows that hold instructions")
     root: str | None = Field(default=None, description="folder that relative file paths start from")
     limit: int = Field(default=100_000, ge=1, description="most samples of a source: rows times templates")
+    held_out: float = Field(
+        default=0.05, gt=0, lt=1, description="share of a source's rows, rounded down, for evaluation and not training"
+    )
     sources: list[InstructionSource] = Field(min_length=1, description="the data sets")
 
     def reads(self) -> list[str]:
@@ -65,16 +71,23 @@ class Instructions:
 
     Args:
         room: tokens of the longest sample.
+        held_out: of each source the rows that are for evaluation, instead of the others.
 
     Raises:
-        UserError: a file is absent or broken, a template does not fit its rows, or leaves all of them out.
+        UserError: a file is absent or broken, a template does not fit its rows, or leaves all of them out; or all
+            sources are too small to hold a row out.
     """
 
-    def __init__(self, options: InstructionOptions, tokenizer: GlmTokenizer, room: int) -> None:
+    def __init__(self, options: InstructionOptions, tokenizer: GlmTokenizer, room: int, *, held_out: bool) -> None:
         ids: list[list[int]] = []
         for source in options.sources:
-            for prompt, target in _rendered(source, options):
+            for prompt, target in _rendered(source, options, held_out):
                 ids += [tokenizer.encode_plain(prompt), [*tokenizer.encode_plain(target), tokenizer.eop_id]]
+        if not ids:
+            raise UserError(
+                f"Task.instructions.held_out: {options.held_out} of each source's rows is less than one, which leaves "
+                "evaluation without instructions; raise it"
+            )
         sizes = np.asarray([len(part) for part in ids])
         self._tokens = np.concatenate(ids).astype(np.int32)
         self._starts = np.cumsum(sizes) - sizes
@@ -121,13 +134,16 @@ def _kept(prompt: Any, target: Any, room: int) -> tuple[Any, Any]:
     return np.minimum(prompt, room - of_target), of_target
 
 
-def _rendered(source: InstructionSource, options: InstructionOptions) -> list[tuple[str, str]]:
-    """Prompts and targets of a source, at most ``options.limit``, the same at every call."""
+def _rendered(source: InstructionSource, options: InstructionOptions, held_out: bool) -> list[tuple[str, str]]:
+    """Prompts and targets of a source, at most ``options.limit``, the same at every call; perhaps none held out."""
     if source.template is not None:
         templates = [Template("the template", source.template)]
     else:
         templates = [t for path in resolve(source.templates or [], options.root) for t in read_templates(path)]
     rows = [numbered(row, source.classes) for path in resolve(source.files, options.root) for row in read_json(path)]
+    rows = [row for row, held in zip(rows, _held_out(rows, options.held_out), strict=True) if held == held_out]
+    if held_out and not rows:
+        return []
     pairs = np.arange(len(rows) * len(templates))
     if len(pairs) > options.limit:
         pairs = np.sort(np.random.default_rng(0).choice(pairs, options.limit, replace=False))
@@ -146,3 +162,11 @@ def _rendered(source: InstructionSource, options: InstructionOptions) -> list[tu
     if not found:
         raise UserError(f"{source.files}: no instruction is left of {len(rows)} rows and {len(templates)} templates")
     return found
+
+
+def _held_out(rows: Sequence[Row], share: float) -> list[bool]:
+    """Whether each row is held out: those of the lowest digests, so that equal rows are on one side."""
+    digests = [hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest() for _, values in rows]
+    count = int(share * len(rows))
+    border = sorted(digests)[count - 1] if count else b""
+    return [digest <= border for digest in digests]

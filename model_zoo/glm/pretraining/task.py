@@ -41,14 +41,19 @@ class BlankInfilling(PretrainingTask):
         self._glm_tokenizer = tokenizer
         self._parts = list(options.shares)
         self.objectives = {"tokens": 1.0, **dict.fromkeys(self._parts, 0.0)}
-        self._instructions: Instructions | None = None
 
     def streams(self, corpus: Corpus, arch: GlmConfig) -> dict[str, Stream]:
-        options, tokenizer = self.options, self._glm_tokenizer
-        if options.instructions and self._instructions is None:
-            self._instructions = Instructions(options.instructions, tokenizer, self.max_length // options.samples)
-        windows = Windows(corpus, tokenizer, self.max_length, arch.position_rows, options, self._instructions)
-        return {"windows": windows}
+        return self._windows(corpus, arch, held_out=False)
+
+    def evaluation_streams(self, corpus: Corpus, arch: GlmConfig) -> dict[str, Stream]:
+        return self._windows(corpus, arch, held_out=True)
+
+    def _windows(self, corpus: Corpus, arch: GlmConfig, *, held_out: bool) -> dict[str, Stream]:
+        options, tokenizer, instructions = self.options, self._glm_tokenizer, None
+        if options.instructions:
+            room = self.max_length // options.samples
+            instructions = Instructions(options.instructions, tokenizer, room, held_out=held_out)
+        return {"windows": Windows(corpus, tokenizer, self.max_length, arch.position_rows, options, instructions)}
 
     def losses(self, outputs: paddle.Tensor, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
         import paddle

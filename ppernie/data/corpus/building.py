@@ -48,9 +48,12 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
 
     Raises:
         UserError: a source is absent, broken or empty, nothing is left of the texts, the graphs' names occur nowhere,
-            another process builds the same corpus, ``output`` holds something, or the disk is full.
+            another process builds the same corpus, ``output`` holds something, the disk is full, or the tokenizer has
+            none of the ``line_feeds`` that are asked for.
     """
     global _maker
+    if config.line_feeds and "\n" not in tokenizer.decode(tokenizer.encode("a\nb").ids):
+        raise UserError("line_feeds: the tokenizer reads a line feed as a space; set line_feeds to false")
     output = Path(config.output)
     if output.exists():
         raise UserError(f"{output}: is there already; remove it, or set output to a new folder")

@@ -73,7 +73,8 @@ class Maker:
         source = self.config.sources[part.source]
         cleaning = source.cleaning or self.config.cleaning
         documents = _Documents(writer, counts)
-        for batch in _batches(_cleaned(part, source, cleaning, counts, documents)):
+        sentences = _cleaned(part, source, cleaning, counts, documents, line_feeds=self.config.line_feeds)
+        for batch in _batches(sentences):
             self._encode(batch, cleaning, writer, counts, documents)
         documents.close()
 
@@ -213,15 +214,26 @@ class _Documents:
 
 
 def _cleaned(
-    part: Part, source: TextSource, cleaning: Cleaning, counts: Counter[str], documents: _Documents
+    part: Part,
+    source: TextSource,
+    cleaning: Cleaning,
+    counts: Counter[str],
+    documents: _Documents,
+    *,
+    line_feeds: bool,
 ) -> Iterator[_Sentence]:
+    """With ``line_feeds`` the first sentence of a paragraph begins with one, but for that of a document."""
+
     def sentences() -> Iterator[tuple[int, str | None, str]]:
+        begun = -1  # the document that has a sentence
         for paragraph in read_part(part, source):
             documents.last = paragraph.document
+            before = "\n" if line_feeds and begun == paragraph.document else ""
             text = collapse_characters(paragraph.text) if cleaning.collapse_characters else paragraph.text
             for sentence in split_sentences(text):
                 if sentence:
-                    yield paragraph.document, paragraph.title, sentence
+                    yield paragraph.document, paragraph.title, before + sentence
+                    begun, before = paragraph.document, ""
 
     for (document, title), group in groupby(sentences(), key=itemgetter(0, 1)):
         texts = (text for _, _, text in group)

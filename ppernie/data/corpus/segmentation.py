@@ -87,7 +87,9 @@ class DictionarySegmenter:
     def __call__(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         codes = code_points("\n".join(sentences))
         begins, names = self._cut(codes)
-        inside = codes != ord("\n")
+        # A sentence may hold a line feed of its own.
+        inside = np.ones(len(codes), bool)
+        inside[np.cumsum([len(sentence) + 1 for sentence in sentences])[:-1] - 1] = False
         return begins[inside], names[inside]
 
     def _cut(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,6 +96,10 @@ class CorpusConfig(Section):
     sources: list[TextSource] = Field(min_length=1, max_length=256, description="The texts")
     graphs: list[GraphSource] = Field(default=[], description="Knowledge graphs, aligned by distant supervision")
     pairs: list[PairSource] = Field(default=[], description="Sentences with their triples")
+    line_feeds: bool = Field(
+        default=False,
+        description="Put a line feed before each paragraph of a document but the first, for tokenizers that have one",
+    )
     block_mb: float = Field(default=8.0, gt=0, description="Text that a process takes at a time")
 
 
@@ -109,6 +113,11 @@ def load_corpus_config(path: str | Path, overrides: Sequence[str] = ()) -> Corpu
         section = config.tokenizer or TokenizerSection()
         if [section.vocab_file, section.folder, config.pretrained_model].count(None) != 2:
             report.add(("tokenizer",), "give one of tokenizer.vocab_file, tokenizer.folder and pretrained_model")
+        cleanings = [config.cleaning, *(source.cleaning for source in config.sources if source.cleaning)]
+        if config.line_feeds and any(cleaning.min_words for cleaning in cleanings):
+            report.add(
+                ("line_feeds",), "keeps text as it runs, so no sentence may be dropped; set cleaning.min_words to 0"
+            )
     report.raise_problems()
     assert config
     return config

@@ -12,8 +12,8 @@ from ppernie.data.tokenizers.pieces import Frame, Piece, PieceEncoding
 from ppernie.errors import UserError
 
 UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
-# A sentence whose first letter is Chinese or Japanese follows on the one before it without a space.
-_UNSPACED = re.compile("\\W*[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+# A sentence that a line feed begins, or whose first letter is Chinese or Japanese, follows without a space.
+_UNSPACED = re.compile("\n|\\W*[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 # Ids of a text's tokens, and from and to which of its characters each goes.
 Cut = tuple[list[int], list[tuple[int, int]]]
@@ -67,6 +67,10 @@ class GlmTokenizer(Tokenizer):
     def _cut_unspaced(self, texts: Sequence[str]) -> list[Cut]:
         """The same of texts that go on from others without a space."""
 
+    def _cut_behind(self, texts: Sequence[str]) -> list[Cut]:
+        """`_cut` of texts behind a special token of a text."""
+        return self._cut(texts)
+
     @abstractmethod
     def _join_text(self, tokens: list[str]) -> str:
         """The text of tokens, none of which is special."""
@@ -82,8 +86,8 @@ class GlmTokenizer(Tokenizer):
     def encode_sentences(self, sentences: Sequence[str]) -> list[Cut]:
         """`encode_plain` of the sentences of a document, with offsets.
 
-        They come without the space between two: a sentence gets it back, unless its first letter is Chinese or
-        Japanese.
+        They come without the space between two: a sentence gets it back, unless a line feed begins it or its first
+        letter is Chinese or Japanese.
         """
         readable = [_readable(sentence) for sentence in sentences]
         unspaced = [bool(_UNSPACED.match(sentence)) for sentence in readable]
@@ -134,7 +138,8 @@ class GlmTokenizer(Tokenizer):
         special = [[Piece(self.vocab[match[1]], match.span(1))] for match in written]
         starts = [0, *(match.end() for match in written)]
         ends = [*(match.start() for match in written), len(text)]
-        cuts = self._cut([text[start:end] for start, end in zip(starts, ends, strict=True)])
+        texts = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+        cuts = [*self._cut(texts[:1]), *self._cut_behind(texts[1:])]
         pieces: list[Piece] = []
         for start, (ids, offsets), behind in zip(starts, cuts, [*special, []], strict=True):
             pieces += [Piece(i, (start + first, start + last)) for i, (first, last) in zip(ids, offsets, strict=True)]

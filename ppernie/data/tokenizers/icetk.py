@@ -101,6 +101,10 @@ class IcetkTokenizer(GlmTokenizer):
     def _cut_unspaced(self, texts: Sequence[str]) -> list[Cut]:
         return self._cut_by(self._model.cut_unspaced, texts)
 
+    def _cut_behind(self, texts: Sequence[str]) -> list[Cut]:
+        # A blank is a part of the text around it, which runs on behind it.
+        return self._cut_unspaced(texts)
+
     def _cut_by(self, cut: Callable[[Sequence[str]], list[Cut]], texts: Sequence[str]) -> list[Cut]:
         named = [_name_spaces(text) for text in texts]
         cuts = cut([text for text, _ in named])

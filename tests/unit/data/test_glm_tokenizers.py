@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,30 @@ def test_sentences_follow_on_each_other(icetk: IcetkTokenizer, gpt2: GlmGPT2Toke
         for sentence, (_, offsets) in zip(sentences, tokenizer.encode_sentences(sentences), strict=True):
             assert offsets[0][0] == 0 and offsets[-1][1] == len(sentence)
             assert all(0 <= start <= end for start, end in offsets)
+
+
+def test_paragraphs_follow_on_a_line_feed(icetk: IcetkTokenizer, gpt2: GlmGPT2Tokenizer) -> None:
+    sentences = ["天地玄黄，宇宙洪荒。", "\nA cat sat.", "The dog.", "\n“日月盈昃，辰宿列张。”", "\nThe cat."]
+    joined = "天地玄黄，宇宙洪荒。\nA cat sat. The dog.\n“日月盈昃，辰宿列张。”\nThe cat."
+    assert [i for ids, _ in icetk.encode_sentences(sentences) for i in ids] == icetk.encode_plain(joined)[1:]
+    assert [i for ids, _ in gpt2.encode_sentences(sentences) for i in ids] == gpt2.encode_plain(joined)
+    for tokenizer in (icetk, gpt2):
+        for sentence, (_, offsets) in zip(sentences, tokenizer.encode_sentences(sentences), strict=True):
+            assert offsets[0][0] == 0 and offsets[-1][1] == len(sentence)
+
+
+@pytest.mark.parametrize(
+    "text", ["天地[MASK]，宇宙[MASK]。", "The cat[MASK] the mat. [sMASK] A dog", "[gMASK]天\n[MASK]地"]
+)
+def test_around_a_blank_a_text_runs_on(icetk: IcetkTokenizer, text: str) -> None:
+    """What stands behind a blank is cut as behind a letter that stands alone: no space is put before it."""
+    ids = icetk.encode_prompt(text)
+    first, *others = re.split(r"\[[sg]?MASK\]", text)
+    assert icetk.decode(ids) == first + "".join(others)
+    behind = [part for part in others if part]
+    masks = {icetk.mask_id, icetk.gmask_id, icetk.smask_id}
+    runs = [list(run) for masked, run in groupby(ids, masks.__contains__) if not masked]
+    assert runs[-len(behind) :] == [icetk.encode_plain("天" + part)[2:] for part in behind]
 
 
 def test_published_ids_of_the_kin(gpt2: GlmGPT2Tokenizer, shared_data: Path) -> None:

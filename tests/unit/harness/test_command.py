@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ppernie.cli.main import main
+from ppernie.harness import layouts
 from ppernie.harness.choice import choose
 from ppernie.harness.generation import write
 from ppernie.harness.language_modelling import model_language
@@ -71,6 +72,21 @@ def test_a_run_goes_on_where_it_stopped(harness: Callable[..., Any], tmp_path: P
     assert [row[0] for row in rows[1:] if "-" not in row[0]] == ["pick"] * 2 + ["write"] * 2 + ["model"] * 3
     harness("--limit", "2", "--tasks", "pick")
     assert "pick: prompt" in capsys.readouterr().out
+
+
+def test_both_ways_to_read_a_held_out_book(
+    harness: Callable[..., Any], repository: Path, shared_data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layouts, "_PASSAGE", 4000)
+    config = ["-c", str(repository / "configs/glm/eval/held_out.yaml"), "--limit", "1"]
+    names = ["alice", "alice_unidirectional"]
+    # The window of this network is 64 tokens.
+    changes = [f"root={shared_data}", *(f"tasks.{name}.scored=32" for name in names)]
+    status, results = harness(*config, "--tasks", *names, "-o", *changes)
+    assert status == 0
+    one, other = (results[name]["measures"]["bits_per_byte"]["mean"] for name in names)
+    assert one != other and one == pytest.approx(other, rel=0.5)
+    assert "alice_unidirectional | bits_per_byte" in capsys.readouterr().out
 
 
 def test_a_file_of_results_that_is_none(harness: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:

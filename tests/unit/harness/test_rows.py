@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ppernie.data.corpus.settings import load_corpus_config
 from ppernie.errors import UserError
+from ppernie.harness import layouts
 from ppernie.harness.rows import read_questions
 from ppernie.harness.tasks import Task, read_harness
 
@@ -89,7 +92,7 @@ def test_wrong_rows(
         ({"kind": "span"}, "kind must be choice, generation or language_modelling"),
         ({"prompts": {}}, "needs prompts, or templates"),
         ({"prompts": {"p": {"text": "a ||| b"}}}, "p has no choices"),
-        ({"layout": "xml"}, "'xml' is unknown; there are rows, text, mmlu"),
+        ({"layout": "xml"}, "'xml' is unknown; there are rows, text, passages, wrapped_passages, mmlu"),
         ({"only": ["a"]}, "goes with templates"),
         ({"weights": {"a": 0.0}}, "must be positive"),
         ({"promts": {}}, "did you mean"),
@@ -175,12 +178,33 @@ def test_mmlu_with_five_examples(tmp_path: Path) -> None:
     assert (question.targets, question.choices, question.part) == (("C",), tuple("ABCD"), "high_school_biology")
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrapped: bool) -> None:
+    """Whole paragraphs, as a corpus reads them; nothing is lost or twice."""
+    monkeypatch.setattr(layouts, "_PASSAGE", 10)
+    (tmp_path / "a.txt").write_text("one \n two\n\n\n three\tfour\nfive\n\nsix", encoding="utf-8")
+    rows = layouts.LAYOUTS["wrapped_passages" if wrapped else "passages"](tmp_path / "a.txt")
+    texts = [values["text"] for _, values in rows]
+    assert texts == (["one two\nthree four five", "six"] if wrapped else ["one\ntwo\nthree four", "five\nsix"])
+
+
+def test_held_out_texts_are_those_of_the_corpus(repository: Path) -> None:
+    corpus = load_corpus_config(repository / "configs/corpora/glm_dev.yaml")
+    train = load_corpus_config(repository / "configs/corpora/glm.yaml")
+    tasks = read_harness(CONFIGS / "held_out.yaml").tasks.values()
+    held_out = {(path, source.wrapped) for source in corpus.sources for path in source.files}
+    assert {(task.files, task.layout == "wrapped_passages") for task in tasks} == held_out
+    patterns = [p for s in train.sources for p in ([s.files] if isinstance(s.files, str) else s.files)]
+    evaluated = [*tasks, *read_harness(CONFIGS / "wikitext2.yaml").tasks.values()]
+    assert not [task.files for task in evaluated if any(fnmatch(str(task.files), pattern) for pattern in patterns)]
+
+
 def test_every_shipped_file_loads() -> None:
-    assert len([read_harness(path) for path in sorted(CONFIGS.glob("*.yaml"))]) == 8
+    assert len([read_harness(path) for path in sorted(CONFIGS.glob("*.yaml"))]) == 9
 
 
 def test_shipped_tasks_over_real_data(shared_data: Path) -> None:
-    expected = {"fewglue": (8, 8), "wikitext2": (2, 2), "clue": (14, 9)}
+    expected = {"fewglue": (8, 8), "wikitext2": (2, 2), "clue": (14, 9), "held_out": (10, 10)}
     for name, (count, here) in expected.items():
         file = read_harness(CONFIGS / f"{name}.yaml")
         assert len(file.tasks) == count

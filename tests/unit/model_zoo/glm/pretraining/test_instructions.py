@@ -22,12 +22,14 @@ from ppernie.errors import UserError
 def make(letters: GlmTokenizer, tmp_path: Path) -> Callable[..., Instructions]:
     """Instructions of rows ``{"question", "answer"}``."""
 
-    def make(rows: list[tuple[str, str]], room: int = 64, limit: int = 1000, **source: Any) -> Instructions:
+    def make(
+        rows: list[tuple[str, str]], room: int = 64, limit: int = 1000, *, held_out: bool = False, **source: Any
+    ) -> Instructions:
         lines = [json.dumps({"question": question, "answer": answer}) for question, answer in rows]
         (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
         source = {"template": "{{question}} ||| {{answer}}"} | source
         options = {"root": str(tmp_path), "limit": limit, "sources": [{"files": "rows.jsonl", **source}]}
-        return Instructions(InstructionOptions.model_validate(options), letters, room)
+        return Instructions(InstructionOptions.model_validate(options), letters, room, held_out=held_out)
 
     return make
 
@@ -77,9 +79,23 @@ def test_a_window_takes_as_many_as_fit(make: Any, letters: GlmTokenizer) -> None
 def test_the_limit_counts_rows_times_templates(make: Any, tmp_path: Path) -> None:
     entries = {n: {"name": n, "jinja": f"{n} {{{{question}}}} ||| x", "answer_choices": None} for n in "abc"}
     (tmp_path / "t.yaml").write_text(json.dumps({"templates": entries}), encoding="utf-8")
-    rows = [(str(number), "x") for number in range(20)]
-    assert len(make(rows, template=None, templates="t.yaml")) == 60
+    rows = [(str(number), "x") for number in range(19)]
+    assert len(make(rows, template=None, templates="t.yaml")) == 57
     assert len(make(rows, template=None, templates="t.yaml", limit=25)) == 25
+
+
+def test_evaluation_has_rows_that_training_lacks(make: Any, letters: GlmTokenizer) -> None:
+    """A twentieth of the rows, of equal rows all or none; the same however they are ordered."""
+    rows = [(f"q{number}", "x") for number in range(100)]
+    trained, held_out = (texts(make(rows, held_out=held), 64, letters) for held in (False, True))
+    assert (len(trained), len(held_out)) == (95, 5)
+    assert trained | held_out == {(f"{question}<mask>", "x<eop>") for question, _ in rows}
+    assert texts(make(rows[::-1], held_out=True), 64, letters) == held_out
+    twice = [make(rows + rows, held_out=held) for held in (False, True)]
+    assert [len(instructions) for instructions in twice] == [190, 10]
+    assert not texts(twice[0], 64, letters) & texts(twice[1], 64, letters)
+    with pytest.raises(UserError, match=r"held_out: 0.05 of each source's rows is less than one"):
+        make(rows[:19], held_out=True)
 
 
 def test_rows_that_are_left_out(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +143,7 @@ def test_real_data(shared_data: Path, letters: GlmTokenizer) -> None:
             ],
         }
     )
-    instructions = Instructions(options, letters, 512)
+    instructions = Instructions(options, letters, 512, held_out=False)
     assert 550 < len(instructions) <= 575
     found = texts(instructions, 200, letters)
     assert {labels for _, labels in found} >= {"Yes<eop>", "No<eop>"}

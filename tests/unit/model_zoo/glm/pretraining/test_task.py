@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,22 @@ def test_shares(letters: GlmTokenizer, instructions: dict[str, Any]) -> None:
     options = make_task(letters, instructions=instructions | {"share": 0.05}).options
     assert options.shares == pytest.approx({"gmask": 0.665, "mask": 0.285, "instructions": 0.05})
     assert make_task(letters, gmask=1.0).objectives == {"tokens": 1.0, "gmask": 0.0}
+
+
+def test_an_evaluation_asks_no_instruction_of_the_training(
+    corpus: Corpus, letters: GlmTokenizer, instructions: dict[str, Any]
+) -> None:
+    task = make_task(letters, gmask=0.0, instructions=instructions | {"share": 0.99, "held_out": 0.3})
+    arch = config(letters)
+
+    def questions(streams: Any) -> set[str]:
+        (stream,) = streams.values()
+        found = [stream.sample(0, 128, np.random.default_rng(seed)) for seed in range(200)]
+        windows = [letters.decode(f["input_ids"].tolist()) for f in found if f["objective"] == "instructions"]
+        return {question for window in windows for question in re.findall(r"what is \d+\?", window)}
+
+    trained, held_out = questions(task.streams(corpus, arch)), questions(task.evaluation_streams(corpus, arch))
+    assert (len(trained), len(held_out)) == (21, 9) and not trained & held_out
 
 
 def test_a_tokenizer_without_the_masks(letters_without_smask: GlmTokenizer, tokenizer: ErnieTokenizer) -> None:
