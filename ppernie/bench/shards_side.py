@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ppernie import registry
+from ppernie.bench.shards import CONVERTED, SHARDS, Sizes
 from ppernie.bench.side import serve
 from ppernie.slim.weight_only import Scheme
 from ppernie.zoo import manifest
@@ -37,13 +38,13 @@ class RandomTensor(RowTensor):
 
 def main() -> None:
     place = Path(sys.argv[1])
-    layers, hidden, heads, inner, vocab, ranks, bits = map(int, sys.argv[2:])
+    sizes = Sizes(*map(int, sys.argv[2:]))
     fields = manifest.find(_VARIANT).architecture | {
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": heads,
-        "intermediate_size": inner,
-        "vocab_size": vocab,
+        "num_hidden_layers": sizes.layers,
+        "hidden_size": sizes.hidden,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.inner,
+        "vocab_size": sizes.vocab,
     }
     description = ModelDescription(
         arch={"name": _ARCH, **fields}, task=None, max_length=fields["max_position_embeddings"]
@@ -52,13 +53,12 @@ def main() -> None:
     def answer(step: str) -> dict[str, object]:
         start, start_cpu = time.perf_counter(), time.process_time()
         more: dict[str, object] = {}
-        if step == "shards":
-            _write(place / step, description, ranks)
+        if step == SHARDS:
+            _write(place / SHARDS, description, sizes.ranks)
         else:
-            convert_layers(
-                place / "shards", place / step, scheme=Scheme.model_validate({"bits": bits}) if bits < 16 else None
-            )
-            more["layer_seconds"] = _layer_seconds(place / step, layers)
+            scheme = Scheme.model_validate({"bits": sizes.bits}) if sizes.bits < 16 else None
+            convert_layers(place / SHARDS, place / CONVERTED, scheme=scheme)
+            more["layer_seconds"] = _layer_seconds(place / CONVERTED, sizes.layers)
         return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - start_cpu, **more}
 
     def prepare() -> Callable[[str], dict[str, object]]:

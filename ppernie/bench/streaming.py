@@ -2,16 +2,22 @@
 
 Published files of random numbers are written and converted as ``ppernie bench shards`` does; then a process of its own
 streams them: it reads some tokens at once, and next tokens one by one, with the files fetched from the disk and with
-them in the system's cache. The time for all of GLM-130B's layers is an estimate: that of one layer 70 times, and the
-head.
+them in the system's cache. A pass ends when the weights that the next one begins with are there, so that it is charged
+with reading every layer once, as it is where pass follows pass. The time for all of GLM-130B's layers is an estimate:
+that of one layer 70 times, and the head.
+
+The peak is that of resident memory in all passes so far, with what the process holds before it opens the network, most
+of which are Paddle's libraries, and without.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from ppernie.bench.shards import CONVERTED, SHARDS, STEPS, Sizes, gigabytes, make
 from ppernie.bench.side import Side
 from ppernie.errors import UserError
 from ppernie.table import render
@@ -19,23 +25,11 @@ from ppernie.table import render
 _LAYERS = 70
 
 
-def benchmark(
-    layers: int,
-    hidden: int,
-    heads: int,
-    inner: int,
-    vocab: int,
-    bits: int,
-    tokens: int,
-    rounds: int,
-    threads: int,
-    folder: str | None,
-) -> str:
+def benchmark(sizes: Sizes, tokens: int, rounds: int, threads: int, folder: str | None) -> str:
     """Measures and returns a table.
 
     Args:
-        layers, hidden, heads, inner, vocab: sizes of the network.
-        bits: of its weights: 8, 4, or 16 for half precision, which a layer makes float32.
+        sizes: with 16 bits the weights are half precision, which a layer makes float32.
         tokens: that are read at once.
         rounds: passes of each kind, of which the median counts.
         folder: on the disk to measure; None takes the system's temporary folder.
@@ -43,28 +37,22 @@ def benchmark(
     Raises:
         UserError: a step failed.
     """
-    sizes = [str(size) for size in (layers, hidden, heads, inner, vocab, 1, bits)]
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        for step in ("shards", "converted"):
-            _ask("ppernie.bench.shards_side", [place, *sizes], threads, step)
-        network = Path(place) / "converted"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = Path(scratch)
+        for step in STEPS:
+            make(step, place, sizes)
+        shutil.rmtree(place / SHARDS)
+        network = place / CONVERTED
         side = Side("ppernie.bench.streaming_side", [str(network), str(rounds)], threads)
         try:
             rows = [
-                _row(count, warm, _checked(side.ask(f"{count} {warm}")), network)
-                for warm in ("disk", "cache")
+                _row(count, source, _checked(side.ask(f"{count} {source}")), network)
+                for source in ("disk", "cache")
                 for count in (1, tokens)
             ]
         finally:
             side.close()
         return render(rows)
-
-
-def _ask(module: str, arguments: list[str], threads: int, line: str) -> dict[str, Any]:
-    side = Side(module, arguments, threads)
-    answer = side.ask(line)
-    side.close()
-    return _checked(answer)
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +64,7 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
 def _row(tokens: int, source: str, answer: dict[str, Any], folder: Path) -> dict[str, object]:
     table, *blocks = (path.stat().st_size for path in sorted(folder.glob("*.safetensors")))
     layer, head = answer["layer_seconds"], answer["head_seconds"]
+    peak, base = answer["peak_mb"], answer["base_mb"]
     return {
         "tokens": tokens,
         "weights from": source,
@@ -83,6 +72,7 @@ def _row(tokens: int, source: str, answer: dict[str, Any], folder: Path) -> dict
         "seconds a layer": f"{layer:.3f}",
         "seconds of the head": f"{head:.3f}",
         f"estimate for {_LAYERS} layers, s": f"{_LAYERS * layer + head:.0f}",
-        "peak GB": f"{answer['peak_mb'] * 2**20 / 1e9:.2f}" if answer["peak_mb"] else "",
+        "peak GB": gigabytes(peak),
+        "without libraries, GB": "" if peak is None or base is None else gigabytes(peak - base),
         "two layers and the table, GB": f"{(2 * blocks[0] + table) / 1e9:.2f}",
     }

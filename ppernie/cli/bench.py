@@ -56,14 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checkpoint.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
     shards = benches.add_parser("shards", help="converting published shards of GLM-130B's width, and its memory")
-    shards.add_argument("--layers", type=int, default=1, metavar="N")
-    shards.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
-    shards.add_argument("--heads", type=int, default=96, metavar="N")
-    shards.add_argument("--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network")
-    shards.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
-    shards.add_argument("--ranks", type=int, default=8, metavar="N", help="tensor-parallel ranks, a file each")
-    shards.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the converted weights")
-    shards.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
+    _add_wide_network(shards, layers=1)
 
     linear = benches.add_parser("linear", help="a linear layer over weights of 8 or 4 bits beside Paddle's own")
     linear.add_argument("--inputs", type=int, default=4096, metavar="N")
@@ -78,24 +71,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weight_only.add_argument("--group-size", type=int, default=64, metavar="N", help="inputs that share a scale")
 
     streaming = benches.add_parser("streaming", help="running a network of GLM-130B's width from the disk")
-    streaming.add_argument("--layers", type=int, default=2, metavar="N")
-    streaming.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
-    streaming.add_argument("--heads", type=int, default=96, metavar="N")
-    streaming.add_argument(
-        "--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network"
-    )
-    streaming.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
-    streaming.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the weights")
+    _add_wide_network(streaming, layers=2)
     streaming.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens read at once, beside one")
     streaming.add_argument("--rounds", type=int, default=3, metavar="N")
     streaming.add_argument("--threads", type=int, default=2, metavar="N")
-    streaming.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
     distributed = benches.add_parser("distributed", help="one rank with Distributed, without it, and a bare loop")
     distributed.add_argument("--sizes", nargs="+", default=["4x312"], metavar="LAYERSxHIDDEN")
     distributed.add_argument("--steps", type=int, default=24, metavar="N", help="steps of each process")
     distributed.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each side")
     distributed.add_argument("--threads", type=int, default=2, metavar="N")
+
+
+def _add_wide_network(parser: argparse.ArgumentParser, layers: int) -> None:
+    """Sizes of a network of GLM-130B's width, published in shards and converted."""
+    parser.add_argument("--layers", type=int, default=layers, metavar="N")
+    parser.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
+    parser.add_argument("--heads", type=int, default=96, metavar="N")
+    parser.add_argument("--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network")
+    parser.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
+    parser.add_argument("--ranks", type=int, default=8, metavar="N", help="tensor-parallel ranks, a file each")
+    parser.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the converted weights")
+    parser.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,11 +130,10 @@ def _table(args: argparse.Namespace) -> str:
 
         return benchmark_checkpoint(args.size_mb, args.rounds, args.folder)
     if args.bench == "shards":
+        from ppernie.bench.shards import Sizes
         from ppernie.bench.shards import benchmark as benchmark_shards
 
-        return benchmark_shards(
-            args.layers, args.hidden, args.heads, args.inner, args.vocab, args.ranks, args.bits, args.folder
-        )
+        return benchmark_shards(Sizes.of(args), args.folder)
     if args.bench == "linear":
         from ppernie.bench.linear import benchmark as benchmark_linear
 
@@ -151,20 +147,10 @@ def _table(args: argparse.Namespace) -> str:
         use_device(config.Global.device, config.Global.threads)
         return benchmark_weights(args.model, config, args.group_size)
     if args.bench == "streaming":
+        from ppernie.bench.shards import Sizes
         from ppernie.bench.streaming import benchmark as benchmark_streaming
 
-        return benchmark_streaming(
-            args.layers,
-            args.hidden,
-            args.heads,
-            args.inner,
-            args.vocab,
-            args.bits,
-            args.tokens,
-            args.rounds,
-            args.threads,
-            args.folder,
-        )
+        return benchmark_streaming(Sizes.of(args), args.tokens, args.rounds, args.threads, args.folder)
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks
 

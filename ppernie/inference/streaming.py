@@ -2,7 +2,10 @@
 
 While a block computes, a thread reads the weights of the next, and during the last those of the first: two sets of
 arrays take turns, and nothing else of the blocks is in memory. Weights that are quantised in the folder stay so; of the
-others the blocks hold float32. Tables of half precision stay in their file.
+others the blocks hold float32. Tables of half precision stay in their file (``ppernie.inference.tables``).
+
+On a GPU the whole numbers become float before each product. Paddle's own weight-only products take them in another
+order, and a weight that serves one product in its turn is not worth that.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from paddle import nn
 
 from ppernie import registry
 from ppernie.errors import UserError
+from ppernie.inference.tables import FileDecoder, FileEmbedding
 from ppernie.parallel.plan import Plan
 from ppernie.slim.weight_only.layers import WeightOnlyLinear
-from ppernie.slim.weight_only.network import put_half_tables, put_quantized, replace
+from ppernie.slim.weight_only.network import in_place, put_half_tables, put_quantized, replace
 from ppernie.slim.weight_only.selection import block_of
 from ppernie.slim.weight_only.tensors import QuantizedTensor
 from ppernie.zoo.description import ModelDescription
@@ -66,12 +70,17 @@ class StreamedBlocks(nn.LayerList):
             self._start((number + 1) % len(self._seats))
             seats = self._seats[number]
             for seat, array in zip(seats, arrays, strict=True):
-                seat.put(_tensor(array))
+                seat.put(in_place(array))
             try:
                 yield block
             finally:
                 for seat in seats:
                     seat.put(None)
+
+    def wait(self) -> None:
+        """Returns when the weights that are read ahead are there. Raises UserError where they cannot be read."""
+        if self._coming is not None:
+            self._coming[1].result()
 
     def _take(self, number: int) -> list[np.ndarray]:
         """The weights of a block, which are on their way unless an iteration was broken off."""
@@ -97,13 +106,6 @@ def _read(seats: Sequence[Seat], arrays: list[np.ndarray]) -> list[np.ndarray]:
     return arrays
 
 
-def _tensor(array: np.ndarray) -> paddle.Tensor:
-    """On the CPU in the array's own memory."""
-    if paddle.get_device() != "cpu":
-        return paddle.to_tensor(array)
-    return paddle.from_dlpack(array)  # type: ignore[arg-type]
-
-
 def stream_built(folder: Path, description: ModelDescription, build: Callable[[], nn.Layer]) -> nn.Layer:
     """What ``build`` makes, with a folder's weights, those of its blocks streamed; for prediction alone.
 
@@ -116,7 +118,7 @@ def stream_built(folder: Path, description: ModelDescription, build: Callable[[]
     network = lazy_network(build)
     place = str(folder)
     quantized = put_quantized(network, tensors, place)
-    tables = put_half_tables(network, tensors)
+    tables = put_half_tables(network, tensors, FileEmbedding, FileDecoder)
     plain = {name: tensor for name, tensor in tensors.items() if name not in quantized and name not in tables}
     parameters = dict(network.named_parameters())
     check_fit(parameters, plain, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import paddle
@@ -35,7 +35,7 @@ def lay_stored(
         UserError: as ``put_quantized``.
     """
     quantized = {} if dequantize else put_quantized(network, tensors, place)
-    tables = put_half_tables(network, tensors) if quantized else []
+    tables = put_half_tables(network, tensors, _half_embedding, HalfDecoder) if quantized else []
     allocate(network.parameters())
     for name, layer in quantized.items():
         tensor = tensors[name]
@@ -76,10 +76,19 @@ def put_quantized(network: nn.Layer, tensors: Mapping[str, Tensor], place: str) 
     return found
 
 
-def put_half_tables(network: nn.Layer, tensors: Mapping[str, Tensor]) -> list[str]:
+def put_half_tables(
+    network: nn.Layer,
+    tensors: Mapping[str, Tensor],
+    embedding: Callable[[StoredTensor], nn.Layer],
+    decoder: Callable[[paddle.Tensor | None], nn.Layer],
+) -> list[str]:
     """Leaves tables that are stored in half precision in their file, and returns their names.
 
     Only those that a decoder shares are as large as that is worth.
+
+    Args:
+        embedding: makes a layer over a table.
+        decoder: makes a layer of a bias; the network gives it the embedding's ``weight`` with its input.
     """
     decoders = {path: layer for path, layer in network.named_sublayers() if isinstance(layer, TiedDecoder)}
     sizes = {decoder.vocab_size for decoder in decoders.values()}
@@ -88,19 +97,28 @@ def put_half_tables(network: nn.Layer, tensors: Mapping[str, Tensor]) -> list[st
         tensor = tensors.get(f"{path}.weight")
         shared = isinstance(layer, nn.Embedding) and layer.weight.shape[0] in sizes
         if shared and isinstance(tensor, StoredTensor) and tensor.dtype == "float16":
-            replace(network, path, HalfEmbedding(mapped(tensor)))
+            replace(network, path, embedding(tensor))
             names.append(f"{path}.weight")
     if names:
-        for path, decoder in decoders.items():
-            replace(network, path, HalfDecoder(decoder.bias))
+        for path, layer in decoders.items():
+            replace(network, path, decoder(layer.bias))
     return names
+
+
+def _half_embedding(table: StoredTensor) -> HalfEmbedding:
+    return HalfEmbedding(mapped(table))
 
 
 def mapped(tensor: StoredTensor) -> paddle.Tensor:
     """A tensor in the file's own pages on the CPU; where that cannot be, read."""
-    array: np.ndarray | None = tensor.map() if paddle.get_device() == "cpu" else None
-    if array is None:
-        return paddle.to_tensor(tensor.read())
+    array = tensor.map() if paddle.get_device() == "cpu" else None
+    return in_place(tensor.read() if array is None else array)
+
+
+def in_place(array: np.ndarray) -> paddle.Tensor:
+    """A tensor on the current device, on the CPU in the array's own memory."""
+    if paddle.get_device() != "cpu":
+        return paddle.to_tensor(array)
     return paddle.from_dlpack(array)  # type: ignore[arg-type]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from ppernie.bench import linear, streaming, weight_only
+from ppernie.bench.shards import Sizes
 from ppernie.engine.train import train
 
 
@@ -19,9 +21,12 @@ def test_linear_layers() -> None:
 
 
 def test_streaming(tmp_path: Path) -> None:
-    table = streaming.benchmark(2, 64, 4, 96, 80, bits=4, tokens=5, rounds=1, threads=1, folder=str(tmp_path))
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
-    assert rows == [["1", "disk"], ["5", "disk"], ["1", "cache"], ["5", "cache"]]
+    sizes = Sizes(layers=2, hidden=64, heads=8, inner=96, vocab=80, ranks=8, bits=4)
+    table = streaming.benchmark(sizes, tokens=5, rounds=1, threads=1, folder=str(tmp_path))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["1", "disk"], ["5", "disk"], ["1", "cache"], ["5", "cache"]]
+    if sys.platform == "linux":
+        assert all(0 < float(row[7]) < float(row[6]) for row in rows)
     assert os.listdir(tmp_path) == []
 
 

@@ -108,6 +108,16 @@ def test_a_pass_that_was_broken_off(folder: Path) -> None:
         assert np.array_equal(forward(network), expected), stop
 
 
+def test_waiting_for_what_is_read_ahead(folder: Path) -> None:
+    network = open_folder(folder, stream=True).network
+    network.layers.wait()
+    expected = forward(network)
+    network.layers.wait()
+    number, future = network.layers._coming
+    assert number == 0 and future.done()
+    assert np.array_equal(forward(network), expected)
+
+
 def test_a_file_that_is_cut_off_meanwhile(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
