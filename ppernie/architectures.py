@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,7 +14,33 @@ def check_multiple(config: BaseModel, size: str, parts: str) -> None:
         raise ValueError(f"{size} {whole} is not a multiple of {parts} {count}")
 
 
-class EncoderConfig(BaseModel):
+class HeadedConfig(BaseModel):
+    """What an architecture with attention says of its heads, beside ``hidden_size`` and ``num_attention_heads``."""
+
+    head_dim: int | None = Field(
+        default=None, ge=1, le=65_536, description="width of a head; hidden_size / num_attention_heads where null"
+    )
+
+    @model_validator(mode="after")
+    def _heads_fill_the_width(self) -> HeadedConfig:
+        if self.head_dim is None:
+            check_multiple(self, "hidden_size", "num_attention_heads")
+        return self
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        sizes: Any = self
+        return self.head_dim or sizes.hidden_size // sizes.num_attention_heads
+
+    @property
+    def attention_size(self) -> int:
+        """Width of all heads together: the network's own unless heads were pruned."""
+        sizes: Any = self
+        return sizes.num_attention_heads * self.head_size
+
+
+class EncoderConfig(HeadedConfig):
     """A text encoder (``ppernie.nn.TextEncoder``); every field is explicit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -22,7 +48,7 @@ class EncoderConfig(BaseModel):
     vocab_size: int = Field(ge=1, le=10_000_000, description="rows of the word table")
     hidden_size: int = Field(ge=1, le=65_536, description="width of the encoder")
     num_hidden_layers: int = Field(ge=1, le=1_024, description="encoder layers")
-    num_attention_heads: int = Field(ge=1, le=1_024, description="heads; divide hidden_size")
+    num_attention_heads: int = Field(ge=1, le=1_024, description="heads; divide hidden_size where head_dim is null")
     intermediate_size: int = Field(ge=1, le=1_048_576, description="width inside the feed-forward network")
     hidden_act: Literal["gelu", "relu"] = Field(description="activation of the feed-forward network")
     hidden_dropout_prob: float = Field(ge=0, lt=1, description="dropout of embeddings and layer outputs")
@@ -41,7 +67,6 @@ class EncoderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> EncoderConfig:
-        check_multiple(self, "hidden_size", "num_attention_heads")
         if self.pad_token_id >= self.vocab_size:
             raise ValueError(f"pad_token_id {self.pad_token_id} lies outside the vocabulary of {self.vocab_size}")
         return self

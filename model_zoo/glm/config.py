@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from ppernie.architectures import check_multiple
+from ppernie.architectures import HeadedConfig
 
 
-class GlmConfig(BaseModel):
+class GlmConfig(HeadedConfig):
     """Architecture of a GLM; ``zoo.yaml`` holds the released ones. Every linear map has a bias."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -17,7 +17,7 @@ class GlmConfig(BaseModel):
     vocab_size: int = Field(ge=1, le=10_000_000, description="rows of the word table")
     hidden_size: int = Field(ge=1, le=65_536, description="width of the network")
     num_hidden_layers: int = Field(ge=1, le=1_024, description="layers")
-    num_attention_heads: int = Field(ge=1, le=1_024, description="heads; divide hidden_size")
+    num_attention_heads: int = Field(ge=1, le=1_024, description="heads; divide hidden_size where head_dim is null")
     intermediate_size: int = Field(ge=1, le=1_048_576, description="width inside the feed-forward network")
     max_position_embeddings: int = Field(ge=1, le=1_048_576, description="longest input in tokens")
     normalization: Literal["pre", "deepnorm"] = Field(
@@ -42,18 +42,11 @@ class GlmConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> GlmConfig:
-        check_multiple(self, "hidden_size", "num_attention_heads")
         if self.positions != "learned_2d" and self.rotated_size % 2:
             raise ValueError(
-                f"hidden_size {self.hidden_size} over num_attention_heads {self.num_attention_heads} leaves "
-                f"{self.rotated_size} numbers to rotate; they are turned in pairs"
+                f"a head of {self.head_size} numbers leaves {self.rotated_size} to rotate; they are turned in pairs"
             )
         return self
-
-    @property
-    def head_size(self) -> int:
-        """Width of a head."""
-        return self.hidden_size // self.num_attention_heads
 
     @property
     def position_rows(self) -> int:
@@ -90,10 +83,11 @@ class GlmConfig(BaseModel):
 def parameter_count(config: GlmConfig) -> int:
     """Numbers in the network; its output head is the word table.
 
-    With hidden size h, inner size f and u = 2f for GEGLU, whose first map makes both halves, else u = f, a layer has
+    With hidden size h, heads that are together a wide (h unless some were pruned), inner size f and u = 2f for GEGLU,
+    whose first map makes both halves, else u = f, a layer has
 
-    * the joint projection of queries, keys and values: 3h h + 3h,
-    * the projection of the attention's output: h h + h,
+    * the joint projection of queries, keys and values: 3h a + 3a,
+    * the projection of the attention's output: a h + h,
     * the two maps of the feed-forward network: u h + u and h f + h,
     * two layer norms: 4h.
 
@@ -101,6 +95,6 @@ def parameter_count(config: GlmConfig) -> int:
     row more than the longest input. Rotations have no parameters.
     """
     h, f, v = config.hidden_size, config.intermediate_size, config.vocab_size
-    u = config.feed_forward_outputs
-    layer = (3 * h * h + 3 * h) + (h * h + h) + (u * h + u) + (h * f + h) + 4 * h
+    a, u = config.attention_size, config.feed_forward_outputs
+    layer = (3 * h * a + 3 * a) + (a * h + h) + (u * h + u) + (h * f + h) + 4 * h
     return config.num_hidden_layers * layer + v * h + 2 * config.learned_positions * h + 2 * h

@@ -12,6 +12,7 @@ from typing import Any
 
 from model_zoo.glm.config import GlmConfig
 from ppernie.errors import UserError
+from ppernie.zoo.encoder_configs import check_heads
 from ppernie.zoo.layout import Head, Kind, Layout, Row
 
 logger = logging.getLogger("ppernie")
@@ -30,8 +31,8 @@ def _rows(words: str) -> tuple[Row, ...]:
          ("learned_positions", "hidden_size")),
         ("layers.{layer}.norm1", f"{layer}.input_layernorm", "norm", ("hidden_size",)),
         ("layers.{layer}.attention.qkv_proj", f"{layer}.attention.query_key_value", "fused",
-         ("hidden_size", "hidden_size")),
-        ("layers.{layer}.attention.out_proj", f"{layer}.attention.dense", "matrix", ("hidden_size", "hidden_size")),
+         ("hidden_size", "attention_size")),
+        ("layers.{layer}.attention.out_proj", f"{layer}.attention.dense", "matrix", ("attention_size", "hidden_size")),
         ("layers.{layer}.norm2", f"{layer}.post_attention_layernorm", "norm", ("hidden_size",)),
         ("layers.{layer}.feed_forward.linear1", f"{layer}.mlp.dense_h_to_4h", "matrix",
          ("hidden_size", "feed_forward_outputs")),
@@ -180,6 +181,7 @@ def write_config(library: str, config: GlmConfig, kind: Kind, labels: Sequence[s
 
     What only training reads and PaddleNLP does not know is left out, and the log says so.
     """
+    check_heads(config, "PaddleNLP")
     values: dict[str, Any] = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,

@@ -73,8 +73,8 @@ class GlmAttention(nn.Layer):
         self.head_size = config.head_size
         self.dropout = config.attention_dropout_prob
         self.number = number
-        self.qkv_proj = Linear(config.hidden_size, 3 * config.hidden_size)
-        self.out_proj = Linear(config.hidden_size, config.hidden_size)
+        self.qkv_proj = Linear(config.hidden_size, 3 * config.attention_size)
+        self.out_proj = Linear(config.attention_size, config.hidden_size)
         self.prefix: nn.Layer | None = None
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor, rotation: Rotation | None) -> paddle.Tensor:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from ppernie.peft import Lora, Prefix
 from ppernie.slim.distillation.settings import Distillation
+from ppernie.slim.pruning.settings import Layers, Vocabulary
 from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
@@ -326,7 +327,10 @@ class SlimSection(Section):
     distillation: Distillation | None = Field(
         default=None, description="Teachers that the run learns from; null learns from the data alone"
     )
-
+    vocabulary: Vocabulary | None = Field(
+        default=None, description="Keep the tokens that the data has, and the positions it needs; null keeps all"
+    )
+    layers: Layers | None = Field(default=None, description="Keep some of the layers; null keeps all")
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
     )

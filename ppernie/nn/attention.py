@@ -16,18 +16,20 @@ class SelfAttention(nn.Layer):
     is a set of whole heads.
 
     Args:
-        hidden_size: width of the input, a multiple of ``num_heads``.
+        hidden_size: width of the input.
         num_heads: number of heads.
         dropout: probability of dropping an attention weight while training.
+        head_size: width of a head; by default the heads together are as wide as the input.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float, head_size: int | None = None) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.head_size = hidden_size // num_heads
+        self.head_size = head_size or hidden_size // num_heads
         self.dropout = dropout
-        self.qkv_proj = Linear(hidden_size, 3 * hidden_size)
-        self.out_proj = Linear(hidden_size, hidden_size)
+        width = num_heads * self.head_size
+        self.qkv_proj = Linear(hidden_size, 3 * width)
+        self.out_proj = Linear(width, hidden_size)
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None = None, queries: int | None = None) -> paddle.Tensor:
         """[batch, length, hidden] -> the same, or [batch, queries, hidden], the outputs of the first positions only.

@@ -22,9 +22,10 @@ class EncoderLayer(nn.Layer):
         dropout: float,
         attention_dropout: float,
         epsilon: float,
+        head_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(hidden_size, num_heads, attention_dropout)
+        self.self_attn = SelfAttention(hidden_size, num_heads, attention_dropout, head_size)
         self.norm1 = ResidualNorm(hidden_size, epsilon, dropout)
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
         self.norm2 = ResidualNorm(hidden_size, epsilon, dropout)

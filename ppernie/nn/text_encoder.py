@@ -65,6 +65,7 @@ class TextEncoder(EncoderNetwork):
             dropout=config.hidden_dropout_prob,
             attention_dropout=config.attention_probs_dropout_prob,
             epsilon=config.layer_norm_eps,
+            head_size=config.head_dim,
         )
         self.pooler = Linear(config.hidden_size, config.hidden_size)
 

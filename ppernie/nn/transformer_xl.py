@@ -73,23 +73,25 @@ class RelativeAttention(nn.Layer):
     per head as (key, value).
 
     Args:
-        hidden_size: width of the input, a multiple of ``num_heads``.
+        hidden_size: width of the input.
         num_heads: number of heads.
         dropout: probability of dropping an attention weight while training.
+        head_size: width of a head; by default the heads together are as wide as the input.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float, head_size: int | None = None) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.head_size = hidden_size // num_heads
+        self.head_size = head_size or hidden_size // num_heads
         self.dropout = dropout
-        self.q_proj = Linear(hidden_size, hidden_size)
-        self.kv_proj = Linear(hidden_size, 2 * hidden_size)
+        width = num_heads * self.head_size
+        self.q_proj = Linear(hidden_size, width)
+        self.kv_proj = Linear(hidden_size, 2 * width)
         # Without a bias, which would shift all scores of a query alike.
-        self.r_proj = Linear(hidden_size, hidden_size, bias_attr=False)
+        self.r_proj = Linear(hidden_size, width, bias_attr=False)
         self.content_bias = HeadBias(num_heads, self.head_size)
         self.position_bias = HeadBias(num_heads, self.head_size)
-        self.out_proj = Linear(hidden_size, hidden_size)
+        self.out_proj = Linear(width, hidden_size)
 
     def keys_values(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """[batch, length, hidden] -> keys and values, [batch, heads, length, head size] each."""
@@ -165,9 +167,10 @@ class TransformerXLLayer(nn.Layer):
         dropout: float,
         attention_dropout: float,
         epsilon: float,
+        head_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.self_attn = RelativeAttention(hidden_size, num_heads, attention_dropout)
+        self.self_attn = RelativeAttention(hidden_size, num_heads, attention_dropout, head_size)
         self.norm1 = ResidualNorm(hidden_size, epsilon, dropout)
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
         self.norm2 = ResidualNorm(hidden_size, epsilon, dropout)

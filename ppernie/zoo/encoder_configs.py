@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ppernie.architectures import EncoderConfig
+from ppernie.architectures import EncoderConfig, HeadedConfig
 from ppernie.errors import UserError
 
 _SAME = (
@@ -86,6 +86,15 @@ def check_epsilon(config: EncoderConfig, title: str, epsilon: float) -> None:
         )
 
 
+def check_heads(config: HeadedConfig, library: str) -> None:
+    """Raises UserError for heads that were pruned: other libraries compute a head's width from their number."""
+    if config.head_dim is not None:
+        raise UserError(
+            f"this model's heads were pruned: they are {config.attention_size} wide together (head_dim "
+            f"{config.head_dim}), and in {library} always as wide as the network; it runs with ppernie alone"
+        )
+
+
 def _from_repository(values: Mapping[str, Any]) -> dict[str, Any]:
     width = values.get("hidden_size", _DEFAULTS["hidden_size"])
     implied = {
@@ -100,7 +109,11 @@ def _from_repository(values: Mapping[str, Any]) -> dict[str, Any]:
 def to_foreign(
     config: EncoderConfig, model_type: str, architecture: str, labels: Sequence[str] | None
 ) -> dict[str, Any]:
-    """The content of a ``config.json`` that PaddleNLP and Hugging Face read alike."""
+    """The content of a ``config.json`` that PaddleNLP and Hugging Face read alike.
+
+    Raises UserError where they have no such network.
+    """
+    check_heads(config, "PaddleNLP or Hugging Face")
     values: dict[str, Any] = {"architectures": [architecture], "model_type": model_type}
     values |= {name: getattr(config, name) for name in _SAME}
     values |= {"use_task_id": bool(config.task_type_vocab_size)}

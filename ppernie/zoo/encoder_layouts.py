@@ -1,7 +1,7 @@
 """How each library names a text encoder of ours (``ppernie.nn.TextEncoder``) and its heads (``ppernie.nn.heads``).
 
-A state of ours keeps its query, key and value projections in one matrix, [hidden, heads, 3, head size] flattened
-to [hidden, 3 * hidden]; the others keep three. PaddleNLP and the ERNIE repository store matrices [in, out] as we do,
+A state of ours keeps its query, key and value projections in one matrix, [hidden, heads, 3, head size], its last
+three dimensions flattened; the others keep three. PaddleNLP and the ERNIE repository store matrices [in, out] as we do,
 Hugging Face [out, in].
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from ppernie.zoo.layout import Head, Kind, Layout, Row
 
 _SQUARE = ("hidden_size", "hidden_size")
+_TO_HEADS = ("hidden_size", "attention_size")
+_FROM_HEADS = ("attention_size", "hidden_size")
 _WIDE = ("hidden_size", "intermediate_size")
 _NARROW = ("intermediate_size", "hidden_size")
 
@@ -28,10 +30,10 @@ _ENCODER = (
         "ln", "pre_encoder_layer_norm", "norm", ("hidden_size",)),
     Row("encoder.layers.{layer}.self_attn.qkv_proj", "encoder.layers.{layer}.self_attn.{part}_proj",
         "encoder.layer.{layer}.attention.self.{part}", "encoder_stack.block.{layer}.attn.{part}",
-        "encoder_layer_{layer}_multi_head_att_{part}_fc", "fused", _SQUARE),
+        "encoder_layer_{layer}_multi_head_att_{part}_fc", "fused", _TO_HEADS),
     Row("encoder.layers.{layer}.self_attn.out_proj", "encoder.layers.{layer}.self_attn.out_proj",
         "encoder.layer.{layer}.attention.output.dense", "encoder_stack.block.{layer}.attn.o",
-        "encoder_layer_{layer}_multi_head_att_output_fc", "matrix", _SQUARE),
+        "encoder_layer_{layer}_multi_head_att_output_fc", "matrix", _FROM_HEADS),
     Row("encoder.layers.{layer}.norm1", "encoder.layers.{layer}.norm1",
         "encoder.layer.{layer}.attention.output.LayerNorm", "encoder_stack.block.{layer}.ln1",
         "encoder_layer_{layer}_post_att_layer_norm", "norm", ("hidden_size",)),

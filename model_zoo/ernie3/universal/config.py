@@ -43,10 +43,10 @@ class UniversalConfig(EncoderConfig):
 def parameter_count(config: UniversalConfig) -> int:
     """Numbers in the network for pretraining.
 
-    With hidden size h and inner size f, a layer has
+    With hidden size h, heads that are together a wide (h unless some were pruned) and inner size f, a layer has
 
-    * the projections of queries, of keys and values, and of the output: 4 (h h + h),
-    * that of the distances, and the two vectors that every head adds to its queries: h h + 2h,
+    * the projections of queries, of keys and values, and of the output: 3 (h a + a) + a h + h,
+    * that of the distances, and the two vectors that every head adds to its queries: h a + 2a,
     * the feed-forward network: 2 h f + f + h,
     * two layer norms: 4h.
 
@@ -57,14 +57,14 @@ def parameter_count(config: UniversalConfig) -> int:
     """
     h, b, v = config.hidden_size, config.branch_hidden_size, config.vocab_size
     tables = (v + config.type_vocab_size + config.task_type_vocab_size) * h + 2 * h
-    trunk = config.num_hidden_layers * _layer(h, config.intermediate_size)
-    branch = config.branch_num_layers * _layer(b, config.branch_intermediate_size) + (h * b + b + 2 * b)
+    trunk = config.num_hidden_layers * _layer(h, config.attention_size, config.intermediate_size)
+    branch = config.branch_num_layers * _layer(b, b, config.branch_intermediate_size) + (h * b + b + 2 * b)
     head = (b * h + h) + 2 * h + v
     return tables + trunk + 2 * (branch + head) + (b + 1) * (config.reordering_classes + 3)
 
 
-def _layer(h: int, f: int) -> int:
-    return 4 * (h * h + h) + (h * h + 2 * h) + (2 * h * f + f + h) + 4 * h
+def _layer(h: int, a: int, f: int) -> int:
+    return 3 * (h * a + a) + (a * h + h) + (h * a + 2 * a) + (2 * h * f + f + h) + 4 * h
 
 
 def _sizes(layers: int, hidden: int, heads: int, branch_layers: int, branch_hidden: int, branch_heads: int) -> Any:

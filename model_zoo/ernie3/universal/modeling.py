@@ -109,6 +109,7 @@ class UniversalNetwork(EncoderNetwork):
             dropout=config.hidden_dropout_prob,
             attention_dropout=config.attention_probs_dropout_prob,
             epsilon=config.layer_norm_eps,
+            head_size=config.head_dim,
         )
         for parameter in (*self.embeddings.parameters(), *self.trunk.parameters()):
             parameter.stop_gradient = config.freeze_trunk

@@ -23,8 +23,9 @@ class Published(NamedTuple):
 
 def layout(config: GlmConfig) -> dict[str, Published]:
     """The published tensors by our names. Raises UserError for a network that the published code does not have."""
-    if not config.gated or (config.normalization, config.positions) != ("deepnorm", "rotary_1d"):
-        raise UserError("only GLM-130B's own network has shards; this one has other norms, positions or layers")
+    own = config.gated and (config.normalization, config.positions) == ("deepnorm", "rotary_1d")
+    if not own or config.head_dim is not None:
+        raise UserError("only GLM-130B's own network has shards; this one has other norms, positions, layers or heads")
     h, f, v = config.hidden_size, config.intermediate_size, config.vocab_size
     head = 3 * config.head_size
     found = {"embeddings.word_embeddings.weight": Published("word_embeddings.weight", Cut((v, h), 0), False)}

@@ -12,7 +12,7 @@ Of a Transformer layer with hidden size h, a heads, inner size f, and inputs of 
 
 With two bytes a number, f = 4h and without the query's copy this is the paper's 34h + 5as. Forward's products take two
 operations for each weight, and those inside attention 4sh (2sh each for scores and for weighted values; the operations
-that a mask makes needless are done all the same).
+that a mask makes needless are done all the same). Where heads were pruned, what belongs to them is narrower than h.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class DecoderConfig(Protocol):
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
+    attention_size: int
     intermediate_size: int
     max_position_embeddings: int
     positions: str
@@ -98,7 +99,7 @@ def _encoder(arch: EncoderConfig, length: int, fused_attention: bool, predicted:
             backward_sums=scores.backward_sums,
         )
         tied = vocab * h
-    layer = _layer(h, arch.num_attention_heads, arch.intermediate_size, length, fused_attention, gated=False)
+    layer = _layer(arch, length, fused_attention, gated=False)
     return _network(arch, embedding, layer, head, tied, length)
 
 
@@ -116,7 +117,7 @@ def _decoder(arch: DecoderConfig, length: int, fused_attention: bool) -> Network
         backward_sums=scores.backward_sums,
     )
     gated = arch.feed_forward == "geglu"
-    layer = _layer(h, arch.num_attention_heads, arch.intermediate_size, length, fused_attention, gated)
+    layer = _layer(arch, length, fused_attention, gated)
     return _network(arch, embedding, layer, head, vocab * h, length)
 
 
@@ -131,17 +132,18 @@ def _network(
     return Network(embedding, layer, arch.num_hidden_layers, head, tied, arch.hidden_size, length, divided)
 
 
-def _layer(h: int, heads: int, f: int, length: int, fused_attention: bool, gated: bool) -> Module:
+def _layer(arch: EncoderConfig | DecoderConfig, length: int, fused_attention: bool, gated: bool) -> Module:
+    h, f, heads, a = arch.hidden_size, arch.intermediate_size, arch.num_attention_heads, arch.attention_size
     first = 2 * f if gated else f  # outputs of the feed-forward network's first map
-    matrices = 3 * h * h + h * h + first * h + f * h
+    matrices = 3 * h * a + a * h + first * h + f * h
     scores = heads * length
     return Module(
-        cut=matrices + 3 * h + first,
+        cut=matrices + 3 * a + first,
         whole=2 * h + 4 * h,  # the biases of both row-parallel maps; two norms
         flops=2 * matrices,
-        core_flops=4 * length * h,
-        inside=Held(values=4 * h + (4 if gated else 2) * f),
-        core=Held(bytes=heads * _FLOAT32) if fused_attention else Held(values=2 * scores + h, bytes=scores),
+        core_flops=4 * length * a,
+        inside=Held(values=4 * a + (4 if gated else 2) * f),
+        core=Held(bytes=heads * _FLOAT32) if fused_attention else Held(values=2 * scores + a, bytes=scores),
         outside=Held(values=2 * h, bytes=2 * h),
         gathered=Held(values=2 * h),
         forward_sums=2,

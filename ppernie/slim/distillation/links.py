@@ -60,11 +60,11 @@ def link(section: Distillation, student: EncoderConfig, teacher: EncoderConfig) 
             f"{teacher.num_attention_heads}; take relation, which cuts them anew"
         )
     heads = (relation.heads if relation else None) or student.num_attention_heads
-    if relation and (student.hidden_size % heads or teacher.hidden_size % heads):
-        common = math.gcd(student.hidden_size, teacher.hidden_size)
+    if relation and (student.attention_size % heads or teacher.attention_size % heads):
+        common = math.gcd(student.attention_size, teacher.attention_size)
         raise UserError(
-            f"{_KEY}.relation.heads: {heads} does not divide the widths {student.hidden_size} and "
-            f"{teacher.hidden_size}; take a divisor of {common}"
+            f"{_KEY}.relation.heads: {heads} does not divide the widths {student.attention_size} and "
+            f"{teacher.attention_size}; take a divisor of {common}"
         )
     states: Pairs = ()
     if hidden:
