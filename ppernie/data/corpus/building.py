@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from ppernie import __version__
@@ -143,7 +145,7 @@ def _finish(
     config: CorpusConfig, tokenizer: Tokenizer, made_by: str, parts: list[tuple[Part | PairPart, Path]], output: Path
 ) -> dict[str, float]:
     with new_folder(output) as temporary:
-        sizes, counts = merge(parts, temporary, tokenizer.vocab_size)
+        sizes, facts, counts = merge(parts, temporary, tokenizer.vocab_size)
         if not counts["tokens"]:
             raise UserError(
                 f"{output}: nothing is left of {counts['bytes']:,} bytes of text; {counts['sentences too short']:,} "
@@ -157,6 +159,7 @@ def _finish(
             vocab_size=tokenizer.vocab_size,
             sources=[source.name for source in config.sources],
             weights=[source.weight for source in config.sources],
+            facts=_facts_by_weight(config, parts, facts),
             sizes=sizes,
             statistics={name: float(count) for name, count in sorted(counts.items())},
             digest=digest_arrays(temporary, sizes),
@@ -164,6 +167,19 @@ def _finish(
         tokenizer.save(temporary / TOKENIZER)
         write_file(temporary / INDEX, index.model_dump_json(indent=2) + "\n")
     return index.statistics
+
+
+def _facts_by_weight(
+    config: CorpusConfig, parts: list[tuple[Part | PairPart, Path]], facts: list[int]
+) -> list[tuple[int, float]]:
+    """Runs of facts whose sources are of one weight: how many, and the weight.
+
+    Args:
+        facts: of each part.
+    """
+    sources = [(config.sources if isinstance(part, Part) else config.pairs)[part.source] for part, _ in parts]
+    found = [(count, source.weight) for count, source in zip(facts, sources, strict=True) if count]
+    return [(sum(count for count, _ in run), weight) for weight, run in groupby(found, itemgetter(1))]
 
 
 def _tell_doubts(counts: Counter[str]) -> None:

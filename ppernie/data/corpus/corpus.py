@@ -26,6 +26,8 @@ class Index(BaseModel):
         vocab_size: its tokens.
         sources: names in the order of their numbers.
         weights: how often their samples are drawn.
+        facts: runs of facts of one weight, how many of which; nothing in corpora of earlier versions, where all are
+            drawn alike.
         sizes: elements of each array.
         statistics: what the building counted, for people.
         digest: of the arrays, which tells one corpus from another; empty in those made before there was one.
@@ -38,6 +40,7 @@ class Index(BaseModel):
     vocab_size: int
     sources: list[str]
     weights: list[float]
+    facts: list[tuple[int, float]] = []
     sizes: dict[str, int]
     statistics: dict[str, float]
     digest: str = ""
@@ -146,6 +149,11 @@ class Corpus:
         """
         documents = np.searchsorted(self.documents, sentences, "right") - 1
         return Draws(np.asarray(self.source_of)[documents], self.weights, samples)
+
+    def fact_draws(self) -> Draws:
+        """Facts drawn as the weights of their sources say. Raises UserError where none is of a weight above 0."""
+        counts, weights = zip(*(self._index.facts or [(len(self.facts), 1.0)]), strict=True)
+        return Draws(np.repeat(np.arange(len(counts)), counts), weights)
 
 
 def open_corpus(path: str | Path) -> Corpus:

@@ -1,4 +1,4 @@
-"""How often the texts of each source are drawn."""
+"""How often the texts, or the facts, of each source are drawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Draws:
     """Numbers samples through, so that the sources' weights say how often a text of theirs comes in a pass.
 
     Against the source with the least weight, whose texts come once, the others' are multiplied; a source of weight 0
-    is left out.
+    is left out. A text may as well be a fact.
 
     Args:
         sources: int [n], the source that each text is of.
@@ -30,7 +30,9 @@ class Draws:
         # Of texts of weight 1.5 every other one comes twice. What rounding may take from a sum is less than is added.
         self._ends = np.floor(np.cumsum(scale[sources] * samples) + 1e-6).astype(np.int64)
         if not len(self):
-            raise UserError("the corpus has no text of a source with a weight above 0; build it with another weight")
+            raise UserError(
+                "of what the run draws no source has a weight above 0; build the corpus with another weight"
+            )
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

@@ -19,18 +19,19 @@ _BLOCK = 2**16
 
 def merge(
     parts: Sequence[tuple[Part | PairPart, Path]], folder: Path, vocab_size: int
-) -> tuple[dict[str, int], Counter[str]]:
+) -> tuple[dict[str, int], list[int], Counter[str]]:
     """Writes the arrays of the corpus, part by part in order; of equal documents the first stays.
 
     Of all documents 16 bytes are held, and of sentences and facts a block.
 
     Returns:
-        Elements of each array, and what was counted.
+        Elements of each array, facts of each part, and what was counted.
 
     Raises:
         UserError: the disk is full.
     """
     counts: Counter[str] = Counter()
+    facts = []
     kept = _first_of_equal([source for _, source in parts])
     with ArrayWriter(folder) as writer:
         target = _Target(writer, array_types(vocab_size))
@@ -40,11 +41,13 @@ def merge(
                 counts["words"] += int(_read(source, "word_counts")[keep].sum())
                 counts["documents repeated"] += int((_read(source, "sentence_counts")[~keep] > 0).sum())
                 _add_documents(part, source, keep, target)
+            before = target.sizes["fact_sentences"]
             _add_facts(source, keep if isinstance(part, Part) else None, target)
+            facts.append(target.sizes["fact_sentences"] - before)
     sizes = target.sizes
     counts["documents"], counts["sentences"] = sizes["documents"] - 1, sizes["sentences"] - 1
     counts["tokens"], counts["facts"] = sizes["tokens"], sizes["fact_sentences"] - 1
-    return sizes, counts
+    return sizes, facts, counts
 
 
 class _Target:

@@ -50,7 +50,11 @@ class TextSource(Section):
     title: str | None = Field(
         default=None, description="Field with what the document is about, which its facts must then name"
     )
-    weight: float = Field(default=1.0, ge=0, description="How often its samples are drawn, against the other sources")
+    weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="How often its samples are drawn, against the other sources; facts found in it, too",
+    )
     cleaning: Cleaning | None = Field(default=None, description="Cleaning of this source; null takes the corpus's")
 
 
@@ -78,6 +82,9 @@ class PairSource(Section):
         description="Objects with text, head, relation, tail; text with spo_list; or FewRel's instances by relation",
     )
     names: str | None = Field(default=None, description="Names of relations, as in graphs")
+    weight: float = Field(
+        default=1.0, ge=0, description="How often its facts are drawn, against those of other pairs and of the sources"
+    )
     percent: FewrelPercent | None = Field(
         default=None, description="Part of FewRel's pairs of entities, as in the Data of a run; null takes all"
     )

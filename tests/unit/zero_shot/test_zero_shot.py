@@ -147,6 +147,29 @@ def test_every_row_has_the_right_choice_and_three_wrong_ones(questions_of: Calla
     assert chance(questions) == 0.25
 
 
+def test_tasks_of_many_classes_have_three_wrong_ones(repository: Path, tmp_path: Path) -> None:
+    """IFLYTEK and TNEWS, in their published layouts."""
+    rows = {
+        "iflytek/dev.json": [
+            {"label": "11", "label_des": "薅羊毛", "sentence": "解锁手机可以赚钱"},
+            {"label": "118", "sentence": "好"},
+        ],
+        "fewclue/tnews/dev_few_all.json": [{"label": "109", "label_desc": "news_tech", "sentence": "手机"}],
+    }
+    right = []
+    for file, name in zip(rows, ("cloze", "fewclue"), strict=True):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("\n".join(map(json.dumps, rows[file])), encoding="utf-8")
+        tasks = read_prompts(repository / "configs" / "ernie3" / "zero_shot" / f"{name}.yaml")
+        questions = read_questions(tasks["iflytek" if name == "cloze" else "tnews"], str(tmp_path))
+        assert all(len({choice.label for choice in question.choices}) == 4 for question in questions)
+        right += [question.choices[question.right] for question in questions]
+    assert sorted(choice.label for choice in right) == sorted(["薅羊毛", "其他", "科技"])
+    assert "解锁手机可以赚钱。这是一款薅羊毛类的应用。" in [choice.prompt.text for choice in right]
+    iflytek = read_prompts(repository / "configs" / "ernie3" / "zero_shot" / "cloze.yaml")["iflytek"]
+    assert list(iflytek.choices) == [str(number) for number in range(119)] and len(set(iflytek.choices.values())) == 119
+
+
 def test_the_candidate_stands_in_place_of_the_pronoun(questions_of: Callable[..., list[Question]]) -> None:
     task = {
         "files": "rows.json",

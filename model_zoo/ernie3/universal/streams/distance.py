@@ -57,6 +57,12 @@ class Distance(TextStream):
             "labels": np.asarray([kind]),
         }
 
+    def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
+        """Of two sentences that are as long as the document's on the average; which two it will be is not known yet."""
+        documents = self._documents[self._draws.find_all(indices)[0]]
+        borders = np.stack([self.corpus.documents[documents], self.corpus.documents[documents + 1]], 1)
+        return np.minimum(2 * self.corpus.sizes(borders) // np.diff(borders)[:, 0], self.room(length))
+
     def _pair(self, document: int, kind: int, rng: np.random.Generator) -> tuple[int, int]:
         """The numbers of two sentences, the first of the document, of those that are drawn."""
         first, last = map(int, self.corpus.documents[self._documents[document] :][:2])

@@ -34,15 +34,17 @@ class KnowledgeText(TextStream):
                 "the corpus has no facts, and knowledge_text learns from them: give the config of ppernie preprocess "
                 "graphs or pairs, or set Task.factors.knowledge_text to 0"
             )
+        self._draws = corpus.fact_draws()
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._draws)
 
     def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
-        return np.minimum(self._facts.sizes(indices), self.room(length))
+        facts, _ = self._draws.find_all(indices)
+        return np.minimum(self._facts.sizes(facts), self.room(length))
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
-        fact, room = self._facts[index], self.room(length)
+        fact, room = self._facts[self._draws.find(index)[0]], self.room(length)
         head, relation, tail = (
             np.asarray(name[: room // 4], np.int64) for name in (fact.head, fact.relation, fact.tail)
         )

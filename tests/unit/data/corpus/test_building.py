@@ -202,7 +202,7 @@ def test_draws_follow_the_weights(build: Build, tmp_path: Path) -> None:
     twice = corpus.draws(corpus.windows(10)[:, 0], np.array([1, 2, 0, 1, 1, 1]))
     drawn = [twice.find(number)[0] for number in range(len(twice))]
     assert np.bincount(drawn).tolist() == [2, 2, 0, 3, 3]
-    with pytest.raises(UserError, match="no text of a source with a weight above 0"):
+    with pytest.raises(UserError, match="no source has a weight above 0"):
         corpus.draws(np.array([5]))
 
 

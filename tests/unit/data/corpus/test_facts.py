@@ -103,6 +103,26 @@ def test_facts_of_a_corpus(build: Callable[..., Corpus], small_tokenizer: ErnieT
         corpus.facts[3]
 
 
+def test_facts_come_as_the_weights_of_their_sources_say(build: Callable[..., Corpus], tmp_path: Path) -> None:
+    """Those of pairs by the weight of these, and those of a graph by that of the texts that they were found in."""
+    for name, text in {"a": "天来地。", "b": "天往地。天收地。", "c": "玄往黄。"}.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "graph.tsv").write_text("天\t宇\t地\n玄\t宙\t黄\n", encoding="utf-8")
+    for name, text in {"light": "日月", "heavy": "盈昃"}.items():
+        pair = {"head": text[0], "relation": "宿", "tail": text[1], "text": text}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(pair), encoding="utf-8")
+    weights = {"a": 1.0, "b": 2.0, "c": 0.0}
+    corpus = build(
+        sources=[{"name": name, "files": f"{name}.txt", "weight": weight} for name, weight in weights.items()],
+        graphs=[{"files": "graph.tsv"}],
+        pairs=[{"files": "light.jsonl"}, {"files": "heavy.jsonl", "weight": 3.0}],
+    )
+    # Light and heavy, a, b twice, c.
+    assert len(corpus.facts) == 6
+    draws = corpus.fact_draws()
+    assert [draws.find(number)[0] for number in range(len(draws))] == [0, 1, 1, 1, 2, 3, 3, 4, 4]
+
+
 def test_released_graphs(shared_data: Path) -> None:
     wordnet = GraphSource(files="wn18rr_text/train.txt", format="wordnet")
     assert next(read_graph(wordnet, str(shared_data))) == ("land reform", "hypernym", "reform")

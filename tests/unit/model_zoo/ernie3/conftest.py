@@ -51,6 +51,7 @@ def make_corpus(letters: ErnieTokenizer) -> Callable[..., Corpus]:
         facts: int = 0,
         source_of: Sequence[int] | None = None,
         weights: Sequence[float] = (1.0,),
+        fact_weights: Sequence[tuple[int, float]] = (),
     ) -> Corpus:
         rng = np.random.default_rng(0)
 
@@ -83,6 +84,7 @@ def make_corpus(letters: ErnieTokenizer) -> Callable[..., Corpus]:
             "vocab_size": letters.vocab_size,
             "sources": [f"source {number}" for number in range(len(weights))],
             "weights": list(weights),
+            "facts": list(fact_weights),
             "sizes": {name: len(array) for name, array in arrays.items()},
             "statistics": {},
         }

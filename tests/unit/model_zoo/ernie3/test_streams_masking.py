@@ -158,3 +158,15 @@ def test_samples_without_room(corpus: Corpus, letters: ErnieTokenizer) -> None:
     stream = KnowledgeText(corpus, letters, LENGTH, 0.15)
     with pytest.raises(UserError, match=r"Train\.progressive\.length"):
         stream.sample(0, 8, np.random.default_rng(0))
+
+
+def test_facts_come_as_often_as_they_weigh(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer) -> None:
+    corpus = make_corpus([[4]], facts=5, fact_weights=[(2, 1.0), (2, 3.0), (1, 0.0)])
+    stream = KnowledgeText(corpus, letters, 100, 0.15)
+    indices = np.arange(len(stream))
+    found = [stream.sample(index, 100, np.random.default_rng(0)) for index in indices.tolist()]
+    expected = [corpus.facts[number] for number in (0, 1, 2, 2, 2, 3, 3, 3)]
+    sizes = [sum(map(len, fact[:4])) for fact in expected]
+    assert [len(sample["input_ids"]) - 5 for sample in found] == stream.sizes(indices, 100).tolist() == sizes
+    for sample, fact in zip(found, expected, strict=True):
+        assert sample["input_ids"][1 : 1 + len(fact.head)].tolist() == fact.head.tolist()

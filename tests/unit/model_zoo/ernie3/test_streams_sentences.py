@@ -147,6 +147,20 @@ def test_long_sentences_are_cut_to_fit(make_corpus: Callable[..., Corpus], lette
         assert (sample["token_type_ids"] == 1).sum() >= 5
 
 
+def test_samples_of_distance_are_about_as_long_as_their_sizes_say(
+    make_corpus: Callable[..., Corpus], letters: ErnieTokenizer
+) -> None:
+    corpus = make_corpus([[3] * 4, [9] * 3, [2, 6, 4, 8], [20] * 5], source_of=[0, 0, 1, 0], weights=(1.0, 2.0))
+    stream, length = Distance(corpus, letters, 30), 30
+    indices = np.random.default_rng(0).permutation(len(stream))
+    found = dict(zip(indices.tolist(), stream.sizes(indices, length).tolist(), strict=True))
+    assert [found[number] for number in range(len(stream))] == [6] * 4 + [18] * 3 + [10] * 8 + [27] * 5
+    for index, size in found.items():
+        samples = [stream.sample(index, length, np.random.default_rng(seed)) for seed in range(300)]
+        mean = np.mean([len(sample["input_ids"]) - 3 for sample in samples if sample["labels"] != [2]])
+        assert mean == (pytest.approx(size, abs=0.8) if size == 10 else size)
+
+
 @pytest.mark.parametrize("documents", [[[4, 4], [4, 4, 4]], [[4, 4, 4, 4]]])
 def test_a_corpus_without_pairs(make_corpus: Callable[..., Corpus], letters: ErnieTokenizer, documents: Any) -> None:
     with pytest.raises(UserError, match=r"Task\.factors\.distance to 0"):
