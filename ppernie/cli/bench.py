@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     pretrain = benches.add_parser("pretrain", help="masked-language-model training beside PaddleNLP's, on real text")
     pretrain.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
-    pretrain.add_argument("--text", required=True, metavar="FILE", help="one text a line")
+    pretrain.add_argument("--text", required=True, metavar="FILE", help="running text")
     pretrain.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
     pretrain.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
     pretrain.add_argument("--threads", type=int, default=2, metavar="N")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ppernie.cli.main import main
+from ppernie.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,22 @@ def test_pretrain(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [side[1] for side in sides] == ["ppernie", "PaddleNLP"]
     assert float(sides[0][header.index("ratio")]) > 0
     assert main([*command[:3], "absent.txt", *command[4:]]) == 2
+
+
+def test_pretraining_windows_are_full_and_in_order(shared_data: Path, tmp_path: Path) -> None:
+    from ppernie.bench.pretrain_side import BATCH, LENGTH, windows
+
+    text = tmp_path / "text.txt"
+    novel = (shared_data / "classical_novels_zh" / "红楼梦.txt").read_text(encoding="utf-8")[:5000]
+    text.write_text(novel, encoding="utf-8")
+    task, items = windows(str(text), str(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt"))
+    whole = task.tokenizer.encode(novel).ids[1:-1]
+    read = [token for item in items for token in task.encoding(item).ids[1:-1]]
+    assert {len(task.encoding(item)) for item in items} == {LENGTH}
+    assert read == whole[: len(read)] and len(whole) - len(read) < LENGTH - 2
+    text.write_text(novel[:1000], encoding="utf-8")
+    with pytest.raises(UserError, match=f"fills 7 inputs of {LENGTH} tokens, and a step takes {BATCH}"):
+        windows(str(text), str(shared_data / "vocab" / "ernie3.0_base_zh_vocab.txt"))
 
 
 def test_infer(capsys: pytest.CaptureFixture[str]) -> None:
