@@ -123,16 +123,16 @@ def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> int:
     bar = tqdm(
         total=len(parts), initial=len(parts) - len(todo), unit="part", disable=not sys.stderr.isatty(), leave=False
     )
-    told, size = time.monotonic(), 0
+    told, size, done = time.monotonic(), 0, len(parts) - len(todo)
     with bar:
         for jobs in (trial, parts):
             with closing(run_jobs(_make, [job for job in jobs if not _is_made(job)], workers)) as made:
                 for counts in made:
-                    size += counts["bytes"]
+                    size, done = size + counts["bytes"], done + 1
                     bar.update()
                     if bar.disable and time.monotonic() - told > _TOLD_EVERY:
                         told = time.monotonic()
-                        logger.info("%d of %d parts", bar.n, len(parts))
+                        logger.info("%d of %d parts", done, len(parts))
             if jobs is trial and _maker.graph:
                 _check_names(_maker.graph.titles, [folder for part, folder in trial if isinstance(part, Part)])
     return size
