@@ -1,26 +1,29 @@
-"""PaddleNLP's side of ``ppernie bench preprocess``: ``python -m ppernie.bench.preprocess_side VOCAB BYTES FILE...``."""
+"""PaddleNLP's side of ``ppernie bench preprocess``: ``python -m ppernie.bench.preprocess_side CONFIG BYTES``."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ppernie.bench.side import serve
+from ppernie.data.corpus.reading import read_part, split_parts
+from ppernie.data.corpus.settings import CorpusConfig, TextSource, load_corpus_config
+from ppernie.zoo.tokenizer import corpus_tokenizer
 
 
-def main(vocab: str, size: str, *files: str) -> None:
-    """Answers a line of the input with the time that the first lines of the files take, ``size`` bytes in all."""
+def main(config: str, size: str) -> None:
+    """Answers a line of the input with the time that the first lines of the sources take, ``size`` bytes in all."""
 
     def prepare() -> Callable[[str], dict[str, object]]:
         import jieba
 
-        tokenizer = _tokenizer(vocab)
+        corpus = load_corpus_config(config)
+        tokenizer = _tokenizer(corpus)
         jieba.initialize()
-        lines = _lines(files, int(size))
+        lines = first_lines(corpus, int(size))
 
         def timed(_: str) -> dict[str, object]:
             start = time.perf_counter()
@@ -39,27 +42,30 @@ def _marked(tokens: list[str]) -> list[str]:
     return [token if place == 0 or token.startswith("##") else f"##{token}" for place, token in enumerate(tokens)]
 
 
-def _lines(files: tuple[str, ...], size: int) -> list[str]:
-    """Equally many bytes of each file."""
+def first_lines(config: CorpusConfig, size: int) -> list[str]:
+    """The first lines of text, equally many bytes of each source as far as it goes; about ``size`` in all."""
     lines = []
-    for file in files:
-        with Path(file).open(encoding="utf-8") as source:
-            taken = 0
-            for line in source:
-                if taken >= size / len(files):
-                    break
-                lines.append(line.strip())
-                taken += len(line.encode())
+    for source in config.sources:
+        taken = 0
+        for text in texts(config, source):
+            if taken >= size / len(config.sources):
+                break
+            lines.append(text.strip())
+            taken += len(text.encode())
     return lines
 
 
-def _tokenizer(vocab: str) -> Any:
+def texts(config: CorpusConfig, source: TextSource) -> Iterator[str]:
+    """The lines of a source, without what JSON has around them."""
+    for part in split_parts(0, source, config.root, int(config.block_mb * 2**20)):
+        yield from (paragraph.text for paragraph in read_part(part, source))
+
+
+def _tokenizer(config: CorpusConfig) -> Any:
     from paddlenlp.transformers import ErnieTokenizer as PaddleNLPTokenizer
 
-    from ppernie.data.tokenizers import ErnieTokenizer
-
     with tempfile.TemporaryDirectory() as folder:
-        ErnieTokenizer.from_vocab(vocab).save(folder)
+        corpus_tokenizer(config).save(folder)
         return PaddleNLPTokenizer.from_pretrained(folder)
 
 

@@ -1,9 +1,9 @@
 """Masked-language-model training of ERNIE on real text beside PaddleNLP's ``ErnieForPretraining``.
 
 Speed is real tokens, without padding, a second, over forward, backward and AdamW in float32 with dropout 0.1. Both
-sides take the same lines with the same masks and project to the vocabulary at masked positions only; ours batches lines
-of like length, as its trainer does, and PaddleNLP's pads them to the longest, as its pretraining does. Each side lives
-in a process of its own, and the sides take turns.
+sides take the same batches: the running text cut into full windows, which leaves nothing to pad, with the same masks;
+and both project to the vocabulary at masked positions only. Each side lives in a process of its own, and the sides take
+turns.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def benchmark(sizes: Sequence[str], text: str, vocab: str, rounds: int, threads:
 
     Args:
         sizes: keys of ``ppernie.bench.sizes.VARIANTS``.
-        text: file with a text a line.
+        text: file of running text, which fills at least a batch.
         vocab: vocabulary file.
         rounds: timed steps of each side, after a few that are not counted.
         threads: of each side.
     """
     for path in (text, vocab):
         if not Path(path).is_file():
-            raise UserError(f"{path}: not found; name a file with a text a line, and a vocab.txt")
+            raise UserError(f"{path}: not found; name a file of running text, and a vocab.txt")
     rows = []
     for size in sizes:
         found = _measure([variant_of(size), text, vocab], rounds, threads)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ppernie import registry
 from ppernie.bench.side import serve
-from ppernie.data.batches import TrainingBatches
+from ppernie.data.batches import Counts, TrainingBatches
+from ppernie.data.readers.files import read_document
 from ppernie.data.tokenizers import ErnieTokenizer
+from ppernie.errors import UserError
 from ppernie.tasks.base import Item
 from ppernie.tasks.masked_language_modeling import MaskedLanguageModeling, Options
 from ppernie.zoo import manifest
@@ -25,15 +26,32 @@ BATCH, LENGTH, LEARNING_RATE, WEIGHT_DECAY = 16, 128, 1e-4, 0.01
 Step = Callable[[], float]
 
 
-def _items(text: str, vocab: str) -> tuple[MaskedLanguageModeling, list[Item]]:
+def windows(text: str, vocab: str) -> tuple[MaskedLanguageModeling, list[Item]]:
+    """The task, and a file's running text as inputs of ``LENGTH`` tokens each; what is left at its end is left out.
+
+    Raises:
+        UserError: the text does not fill a batch.
+    """
     task = MaskedLanguageModeling(Options(), ErnieTokenizer.from_vocab(vocab), LENGTH)
-    with Path(text).open(encoding="utf-8") as file:
-        lines = [stripped for line in file if (stripped := line.strip())]
-    return task, [item for line in lines for item in task.expand({"text": line}, True)]
+    running = read_document(Path(text))
+    first = task.tokenizer.encode(running, max_length=LENGTH)
+    full = [cut for cut in (first, *first.overflowing) if len(cut) == LENGTH]
+    if len(full) < BATCH:
+        raise UserError(
+            f"{text}: fills {len(full)} inputs of {LENGTH} tokens, and a step takes {BATCH}; give more text"
+        )
+    return task, [Item({"text": ""}, True, LENGTH, cut) for cut in full]
+
+
+def _drawn(task: MaskedLanguageModeling, items: list[Item]) -> Iterator[tuple[Any, Counts]]:
+    """Batches without end, the same for each side."""
+    batches = TrainingBatches(task, items, BATCH, 0, 0)
+    for epoch in count():
+        yield from batches.iterate(epoch)
 
 
 def _ppernie(architecture: dict[str, Any], text: str, vocab: str) -> Step:
-    """This library's model, task and batches, as its trainer runs them."""
+    """This library's model, as its trainer runs it."""
     from ppernie.engine.evaluate import network_inputs
     from ppernie.nn.tuning import tune_cpu
 
@@ -41,16 +59,8 @@ def _ppernie(architecture: dict[str, Any], text: str, vocab: str) -> Step:
     name = "ernie3/ErnieForMaskedLM"
     model = registry.arch_class(name)(registry.arch_config(name)(**architecture))
     model.reset_parameters()
-    task, items = _items(text, vocab)
-    batches = TrainingBatches(task, items, BATCH, 0, 0)
-
-    def endless() -> Iterator[Any]:
-        epoch = 0
-        while True:
-            yield from batches.iterate(epoch)
-            epoch += 1
-
-    drawn = endless()
+    task, items = windows(text, vocab)
+    drawn = _drawn(task, items)
 
     def loss() -> tuple[Any, float]:
         batch, counts = next(drawn)
@@ -60,29 +70,18 @@ def _ppernie(architecture: dict[str, Any], text: str, vocab: str) -> Step:
 
 
 def _paddlenlp(architecture: dict[str, Any], text: str, vocab: str) -> Step:
-    """PaddleNLP's model, eager, on the lines in a random order."""
-    import paddle
+    """PaddleNLP's model, eager."""
     from paddlenlp.transformers import ErnieConfig, ErnieForPretraining
     from paddlenlp.transformers.ernie.modeling import ErniePretrainingCriterion
 
     config = ErnieConfig(**architecture, use_task_id=architecture["task_type_vocab_size"] > 0)
     model, criterion = ErnieForPretraining(config), ErniePretrainingCriterion(with_nsp_loss=False)
-    task, items = _items(text, vocab)
-    order = np.random.default_rng(0).permutation(len(items))
-    taken = 0
+    drawn = _drawn(*windows(text, vocab))
 
     def loss() -> tuple[Any, float]:
-        nonlocal taken
-        rows = [items[i] for i in np.take(order, range(taken, taken + BATCH), mode="wrap")]
-        taken += BATCH
-        features = [task.encode(item, (0, taken, row)) for row, item in enumerate(rows)]
-        ids = np.full([BATCH, LENGTH], task.tokenizer.pad_id)
-        for row, sample in enumerate(features):
-            ids[row, : len(sample["input_ids"])] = sample["input_ids"]
-        positions = np.concatenate([row * LENGTH + sample["positions"] for row, sample in enumerate(features)])
-        labels = np.concatenate([sample["labels"] for sample in features])
-        scores, _ = model(paddle.to_tensor(ids), masked_positions=paddle.to_tensor(positions))
-        return criterion(scores, None, paddle.to_tensor(labels[:, None])).mean(), float((ids != 0).sum())
+        batch, counts = next(drawn)
+        scores, _ = model(batch["input_ids"], masked_positions=batch["masked_positions"])
+        return criterion(scores, None, batch["labels"].unsqueeze(1)).mean(), counts.tokens
 
     return _step(model, loss)
 

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     pretrain = benches.add_parser("pretrain", help="masked-language-model training beside PaddleNLP's, on real text")
     pretrain.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
-    pretrain.add_argument("--text", required=True, metavar="FILE", help="one text a line")
+    pretrain.add_argument("--text", required=True, metavar="FILE", help="running text")
     pretrain.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
     pretrain.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
     pretrain.add_argument("--threads", type=int, default=2, metavar="N")
@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tokenize.add_argument("--rounds", type=int, default=5, metavar="N")
 
     preprocess = benches.add_parser("preprocess", help="making a corpus beside PaddleNLP's ingredients, and its memory")
-    preprocess.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
-    preprocess.add_argument("--text", required=True, nargs="+", metavar="FILE", help="plain text")
+    add_config(preprocess)
 
     checkpoint = benches.add_parser("checkpoint", help="saving and loading beside the disk's speed and Paddle's own")
     checkpoint.add_argument("--size-mb", type=int, default=2048, metavar="N")
@@ -123,8 +122,9 @@ def _table(args: argparse.Namespace) -> str:
         return benchmark_loading(args.sizes, args.rounds, args.threads)
     if args.bench == "preprocess":
         from ppernie.bench.preprocess import benchmark as benchmark_preprocessing
+        from ppernie.data.corpus.settings import load_corpus_config
 
-        return benchmark_preprocessing(args.text, args.vocab)
+        return benchmark_preprocessing(load_corpus_config(args.config, args.override))
     if args.bench == "checkpoint":
         from ppernie.bench.checkpoint import benchmark as benchmark_checkpoint
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ppernie.data.corpus.settings import CorpusConfig
 from ppernie.data.tokenizers import ErnieTinyTokenizer, Tokenizer, open_tokenizer
 from ppernie.data.tokenizers.ernie_tiny import MAX_MODEL_BYTES, MODEL_FILE, WORDS_FILE
 from ppernie.data.tokenizers.files import VOCAB_FILE, read_bytes, read_vocab
 from ppernie.data.tokenizers.foreign import PICKLED_WORDS_FILE
 from ppernie.data.tokenizers.kinds import VOCABULARIES
+from ppernie.data.tokenizers.settings import tokenizer_of
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
@@ -21,6 +23,15 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     from ppernie.zoo.sources import open_source
 
     return read_tokenizer(open_source(source).folder)
+
+
+def corpus_tokenizer(config: CorpusConfig) -> Tokenizer:
+    """The tokenizer that a corpus is to be made with. Raises UserError where there is none."""
+    if config.pretrained_model is not None:
+        return load_tokenizer(config.pretrained_model)
+    tokenizer = tokenizer_of(config.tokenizer) if config.tokenizer is not None else None
+    assert tokenizer is not None
+    return tokenizer
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
@@ -22,11 +22,11 @@ from ppernie.data.corpus.encoding import SentenceEncoder
 from ppernie.data.corpus.fingerprint import fingerprint
 from ppernie.data.corpus.graph import Graph
 from ppernie.data.corpus.merging import merge
-from ppernie.data.corpus.parts import STATISTICS, Maker, PairPart
+from ppernie.data.corpus.parts import STATISTICS, Maker, PairPart, facts_of, names_of
 from ppernie.data.corpus.processes import run_jobs
 from ppernie.data.corpus.reading import Part, split_parts
 from ppernie.data.corpus.segmentation import open_segmenter
-from ppernie.data.corpus.settings import CorpusConfig
+from ppernie.data.corpus.settings import CorpusConfig, GraphSource
 from ppernie.data.corpus.triples import read_graph
 from ppernie.data.readers.files import resolve
 from ppernie.data.tokenizers import Tokenizer
@@ -36,7 +36,7 @@ from ppernie.files import new_folder, take_lock, write_file, writing
 logger = logging.getLogger("ppernie")
 
 _PLAN = "plan.json"
-_DOUBTS_AFTER = 16  # parts without what the graphs name
+_TRIAL_BYTES = 16 * 2**20  # of each source's texts
 _TOLD_EVERY = 10.0  # seconds between lines, where no bar is shown
 
 # Set in the parent before the processes are forked, so that they share it.
@@ -49,7 +49,7 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
     The corpus does not depend on the number of workers.
 
     Raises:
-        UserError: a source is absent, broken or empty, nothing is left of the texts, the graphs' names occur nowhere,
+        UserError: a source is absent, broken or empty, nothing is left of the texts, a graph's names occur nowhere,
             another process builds the same corpus, ``output`` holds something, the disk is full, or the tokenizer has
             none of the ``line_feeds`` that are asked for.
     """
@@ -68,8 +68,8 @@ def build_corpus(config: CorpusConfig, tokenizer: Tokenizer, workers: int) -> di
         parts = _plan(config, made_by, unfinished)
         encoder = SentenceEncoder(tokenizer)
         lexicon = Path(config.root or "", config.lexicon) if config.lexicon else None
-        triples = (triple for source in config.graphs for triple in read_graph(source, config.root))
-        graph = Graph(triples, encoder, tokenizer.unk_id) if config.graphs else None
+        graphs = [(_title(source), read_graph(source, config.root)) for source in config.graphs]
+        graph = Graph(graphs, encoder, tokenizer.unk_id) if config.graphs else None
         _maker = Maker(
             config, open_segmenter(config.segmenter, lexicon), encoder, graph, token_type(tokenizer.vocab_size)
         )
@@ -113,28 +113,64 @@ def _other_files(config: CorpusConfig) -> Iterator[Path]:
             yield from resolve(named, config.root)
 
 
+def _title(graph: GraphSource) -> str:
+    return graph.files if isinstance(graph.files, str) else ", ".join(graph.files)
+
+
 def _make_parts(parts: list[tuple[Part | PairPart, Path]], workers: int) -> int:
     """Makes those that are not there yet; returns the bytes of their texts."""
-    todo = [(part, folder) for part, folder in parts if not (folder / STATISTICS).exists()]
+    todo = [job for job in parts if not _is_made(job)]
     if len(todo) < len(parts):
         logger.info("%d of %d parts are there already", len(parts) - len(todo), len(parts))
+    trial = _trial(parts)
     from tqdm import tqdm
 
     bar = tqdm(
         total=len(parts), initial=len(parts) - len(todo), unit="part", disable=not sys.stderr.isatty(), leave=False
     )
-    told = time.monotonic()
-    total: Counter[str] = Counter()
-    with bar, closing(run_jobs(_make, todo, workers)) as made:
-        for done, counts in enumerate(made, len(parts) - len(todo) + 1):
-            total += counts
-            bar.update()
-            if bar.disable and time.monotonic() - told > _TOLD_EVERY:
-                told = time.monotonic()
-                logger.info("%d of %d parts", done, len(parts))
-            if done == _DOUBTS_AFTER and _maker.graph and not total["facts of graphs"]:
-                logger.warning("no sentence of %d parts names head and tail of a triple of the graphs", done)
-    return total["bytes"]
+    told, size, done = time.monotonic(), 0, len(parts) - len(todo)
+    with bar:
+        for jobs in (trial, parts):
+            with closing(run_jobs(_make, [job for job in jobs if not _is_made(job)], workers)) as made:
+                for counts in made:
+                    size, done = size + counts["bytes"], done + 1
+                    bar.update()
+                    if bar.disable and time.monotonic() - told > _TOLD_EVERY:
+                        told = time.monotonic()
+                        logger.info("%d of %d parts", done, len(parts))
+            if jobs is trial and _maker.graph:
+                _check_names(_maker.graph.titles, [folder for part, folder in trial if isinstance(part, Part)])
+    return size
+
+
+def _is_made(job: tuple[Part | PairPart, Path]) -> bool:
+    return (job[1] / STATISTICS).exists()
+
+
+def _trial(parts: list[tuple[Part | PairPart, Path]]) -> list[tuple[Part | PairPart, Path]]:
+    """The pairs, and the first parts of each source, on which graphs are tried before hours are spent."""
+    sizes: Counter[int] = Counter()
+    found: list[tuple[Part | PairPart, Path]] = []
+    for part, folder in parts:
+        if isinstance(part, PairPart):
+            found.append((part, folder))
+        elif sizes[part.source] < _TRIAL_BYTES:
+            sizes[part.source] += part.stop - part.start
+            found.append((part, folder))
+    return found
+
+
+def _check_names(titles: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raises UserError where the texts of these parts hold no name of a graph."""
+    counts: Counter[str] = Counter()
+    for folder in folders:
+        counts.update(json.loads((folder / STATISTICS).read_text(encoding="utf-8")))
+    for title in titles:
+        if not counts[names_of(title)]:
+            raise UserError(
+                f"{title}: none of the graph's names occurs in {counts['bytes']:,} bytes of the texts, taken from all "
+                "sources; choose a graph about these texts"
+            )
 
 
 def _make(job: tuple[Part | PairPart, Path]) -> Counter[str]:
@@ -151,8 +187,11 @@ def _finish(
                 f"{output}: nothing is left of {counts['bytes']:,} bytes of text; {counts['sentences too short']:,} "
                 f"sentences were shorter than cleaning.min_words = {config.cleaning.min_words}"
             )
-        if config.graphs and not counts["facts of graphs"]:
-            raise UserError(f"{output}: no sentence names head and tail of a triple; choose graphs about these texts")
+        for title in map(_title, config.graphs):
+            if not counts[facts_of(title)]:
+                raise UserError(
+                    f"{title}: no sentence names head and tail of a triple of the graph; choose one about these texts"
+                )
         _tell_doubts(counts)
         index = Index(
             tokenizer=made_by,

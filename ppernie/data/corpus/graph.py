@@ -16,40 +16,58 @@ MOST_NAMES = 64
 
 
 class Graph:
-    """Triples by the tokens of their names.
+    """Triples of one or several graphs by the tokens of their names.
+
+    Args:
+        graphs: triples of each, and what it is called.
 
     Attributes:
+        titles: of the graphs.
         tokens: int64, the names one after the other.
         offsets: int64 [names + 1] into them.
         triples: int64 [n, 3], head, relation and tail as indices of names; each triple once.
+        triple_in: bool [n, graphs], which graphs have a triple.
+        name_in: bool [names, graphs], which have a name as a head or a tail.
 
     Raises:
-        UserError: no triple has a head and another tail that the tokenizer knows.
+        UserError: no triple of a graph has a head and another tail that the tokenizer knows.
     """
 
-    def __init__(self, triples: Iterable[Triple], encoder: SentenceEncoder, unk_id: int) -> None:
+    def __init__(self, graphs: Sequence[tuple[str, Iterable[Triple]]], encoder: SentenceEncoder, unk_id: int) -> None:
+        self.titles = [title for title, _ in graphs]
         index: dict[str, int] = {}
-        rows = [[index.setdefault(name.strip(), len(index)) for name in triple] for triple in triples]
+        rows, owners = [], []
+        for number, (_, triples) in enumerate(graphs):
+            for triple in triples:
+                rows.append([index.setdefault(name.strip(), len(index)) for name in triple])
+                owners.append(number)
         self.tokens, lengths = encode_names(list(index), encoder)
         self.offsets = np.cumsum([0, *lengths])
         same, usable = self._merge_equal(unk_id)
         triple_array = same[np.array(rows, np.int64).reshape(-1, 3)]
         # Senses of one word have one name, of which no sentence can say anything.
         named = usable[triple_array[:, 0]] & usable[triple_array[:, 2]] & (triple_array[:, 0] != triple_array[:, 2])
-        triple_array = triple_array[named]
-        if not len(triple_array):
-            raise UserError(
-                f"no triple is left of the graphs, whose {len(index):,} names hold characters outside of the "
-                "vocabulary, or heads are named as tails; choose graphs in the language of the tokenizer"
-            )
-        self.triples = np.unique(triple_array, axis=0)
-        entities = np.unique(self.triples[:, [0, 2]])
-        self._entities = entities
-        self._phrases = Phrases(*self._subset(entities))
+        owner = np.array(owners, np.int64)[named]
+        for number, title in enumerate(self.titles):
+            if number not in owner:
+                raise UserError(
+                    f"{title}: no triple is left, as names hold characters outside of the vocabulary, or heads are "
+                    "named as tails; choose a graph in the language of the tokenizer"
+                )
+        self.triples, position = np.unique(triple_array[named], axis=0, return_inverse=True)
+        self.triple_in = np.zeros((len(self.triples), len(graphs)), bool)
+        self.triple_in[position, owner] = True
+        self.name_in = np.zeros((len(lengths), len(graphs)), bool)
+        for column in (0, 2):
+            self.name_in[triple_array[named][:, column], owner] = True
+        self._entities = np.flatnonzero(self.name_in.any(1))
+        self._phrases = Phrases(*self._subset(self._entities))
         self._by_text = {text: int(same[number]) for text, number in index.items()}
         self._pair_keys = self.triples[:, 0] * len(lengths) + self.triples[:, 2]
         order = np.argsort(self._pair_keys, kind="stable")
-        self.triples, self._pair_keys = self.triples[order], self._pair_keys[order]
+        self.triples, self.triple_in, self._pair_keys = (
+            array[order] for array in (self.triples, self.triple_in, self._pair_keys)
+        )
 
     def _merge_equal(self, unk_id: int) -> tuple[np.ndarray, np.ndarray]:
         """For each name the first with the same tokens, and whether all of them are in the vocabulary."""

@@ -38,6 +38,16 @@ class PairPart:
     path: str
 
 
+def names_of(title: str) -> str:
+    """Under which the names of a graph that sentences hold are counted."""
+    return f"names of {title}"
+
+
+def facts_of(title: str) -> str:
+    """Under which the triples of a graph that sentences may state are counted."""
+    return f"facts of {title}"
+
+
 @dataclass
 class Maker:
     """Makes the arrays of parts; what it holds is made once and shared by the processes.
@@ -103,10 +113,13 @@ class Maker:
             numbers = np.repeat(np.arange(len(texts)), lengths)[inside]
             found = self.graph.occurrences(coded.ids[inside], coded.begins[inside], numbers)
             rows = self.graph.facts(found, [sentence.title for sentence in batch])
-            counts["facts of graphs"] += len(rows)
+            names_in, facts_in = self.graph.name_in[found[:, 1]].sum(0), self.graph.triple_in[rows[:, 1]].sum(0)
+            for title, names, facts in zip(self.graph.titles, names_in, facts_in, strict=True):
+                counts[names_of(title)] += int(names)
+                counts[facts_of(title)] += int(facts)
             for number, triple in rows:
-                names = [self.graph.name(name) for name in self.graph.triples[triple]]
-                _append_fact(writer, self.token_type, names, coded.sentence(number), batch[number].document)
+                parts = [self.graph.name(name) for name in self.graph.triples[triple]]
+                _append_fact(writer, self.token_type, parts, coded.sentence(number), batch[number].document)
 
     def _make_pairs(self, part: PairPart, writer: ArrayWriter, counts: Counter[str]) -> None:
         counts["bytes"] += Path(part.path).stat().st_size

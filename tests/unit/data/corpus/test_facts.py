@@ -46,7 +46,7 @@ def test_sentences_that_hold_head_and_tail(
     triples = [(name(), rng.choice("宇宙"), name()) for _ in range(25)]
     sentences = [[name() for _ in range(rng.randrange(1, 7))] for _ in range(12)]
     titles = [rng.choice([None, name(), f" {name()} ", "absent"]) for _ in sentences]
-    graph = Graph(triples, encoder, small_tokenizer.unk_id)
+    graph = Graph([("graph", triples)], encoder, small_tokenizer.unk_id)
     tokens, _ = encoder(["".join(sentence) for sentence in sentences])
     begins = np.array([number == 0 for s in sentences for word in s for number in range(len(word))])
     numbers = np.repeat(np.arange(len(sentences)), [len("".join(s)) for s in sentences])
@@ -70,10 +70,26 @@ def test_sentences_that_hold_head_and_tail(
 
 def test_names_outside_of_the_vocabulary(encoder: SentenceEncoder, small_tokenizer: ErnieTokenizer) -> None:
     triples = [("鬱", "宇", "天"), ("天", "鬱", "地"), ("天", "宇", "天")]
-    graph = Graph(triples, encoder, small_tokenizer.unk_id)
+    graph = Graph([("graph", triples)], encoder, small_tokenizer.unk_id)
     assert len(graph.triples) == 1  # a relation need not be known to the vocabulary
-    with pytest.raises(UserError, match="no triple is left of the graphs, whose 3 names"):
-        Graph([triples[0], triples[2]], encoder, small_tokenizer.unk_id)
+    # The other graph does not make up for one of which nothing is left.
+    graphs = [("whole", triples), ("lost", [triples[0], triples[2]])]
+    with pytest.raises(UserError, match="lost: no triple is left, as names"):
+        Graph(graphs, encoder, small_tokenizer.unk_id)
+
+
+def test_which_graph_a_triple_and_a_name_are_of(encoder: SentenceEncoder, small_tokenizer: ErnieTokenizer) -> None:
+    graphs = [("one", [("天", "宇", "地"), ("玄", "宙", "黄")]), ("two", [("玄", "宙", "黄"), ("天", "宇", "黄")])]
+    graph = Graph(graphs, encoder, small_tokenizer.unk_id)
+
+    def read(numbers: list[int]) -> str:
+        return "".join(small_tokenizer.decode(graph.name(number).tolist()) for number in numbers)
+
+    owners = {read(row): owner.tolist() for row, owner in zip(graph.triples.tolist(), graph.triple_in, strict=True)}
+    assert owners == {"天宇地": [True, False], "玄宙黄": [True, True], "天宇黄": [False, True]}
+    names = {read([number]): owner.tolist() for number, owner in enumerate(graph.name_in)}
+    alone = {"地": [True, False], "宇": [False, False], "宙": [False, False]}
+    assert names == alone | dict.fromkeys("天玄黄", [True, True])
 
 
 def _texts(corpus: Corpus, tokenizer: ErnieTokenizer) -> list[list[str]]:

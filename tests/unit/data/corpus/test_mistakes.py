@@ -25,6 +25,8 @@ def _files(tmp_path: Path) -> None:
     (tmp_path / "blank.txt").write_text(" \n\n \n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes("déjà".encode("latin-1"))
     (tmp_path / "nowhere.tsv").write_text("寒\t来\t暑\n", encoding="utf-8")
+    (tmp_path / "apart.tsv").write_text("天\t来\t日\n", encoding="utf-8")
+    (tmp_path / "good.tsv").write_text("天\t来\t玄\n", encoding="utf-8")
     (tmp_path / "broken.tsv").write_text("天\t地\n", encoding="utf-8")
     (tmp_path / "words.txt").write_text("\n", encoding="utf-8")
 
@@ -43,7 +45,9 @@ def _source(file: str, **values: Any) -> dict[str, Any]:
         ({"cleaning": {"min_words": 9}}, "3 sentences were shorter than cleaning.min_words = 9"),
         (_source("latin.txt"), "latin.txt: byte 1 of the file is not UTF-8"),
         (_source("a.txt", format="jsonl"), "a.txt, byte 0: not a line of JSON"),
-        ({"graphs": [{"files": "nowhere.tsv"}]}, "no sentence names head and tail of a triple"),
+        ({"graphs": [{"files": "nowhere.tsv"}]}, "nowhere.tsv: none of the graph's names occurs in 42 bytes"),
+        ({"graphs": [{"files": "apart.tsv"}]}, "apart.tsv: no sentence names head and tail of a triple of the graph"),
+        ({"graphs": [{"files": "good.tsv"}, {"files": ["apart.tsv"]}]}, "apart.tsv: no sentence names head and tail"),
         ({"graphs": [{"files": "broken.tsv"}]}, "broken.tsv:1: 2 columns, and 3 are needed"),
         ({"pairs": [{"files": "broken.tsv"}]}, "broken.tsv:1: broken JSON"),
         ({"segmenter": "jieba", "lexicon": "words.txt"}, "words.txt: holds no words"),
@@ -66,6 +70,26 @@ def test_inputs_that_make_no_part_are_found_first(
     for more in ({"graphs": [{"files": "broken.tsv"}]}, {"segmenter": "jieba", "lexicon": "words.txt"}):
         with pytest.raises(UserError):
             build(**more)
+
+
+def test_a_graph_without_names_in_the_texts_is_found_early(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first part of every source, whatever other graphs find, and again when the building goes on."""
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.txt").write_text("天地玄黄。\n\n" * 8, encoding="utf-8")
+    monkeypatch.setattr(building, "_TRIAL_BYTES", 1)
+    sources = [{"name": name, "files": f"{name}.txt"} for name in "bca"]
+    graphs = [{"files": "good.tsv"}, {"files": "nowhere.tsv"}]
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"nowhere.tsv: none of the graph's names .* taken from all sources"):
+            build(sources=sources, graphs=graphs, block_mb=1e-5)
+        assert len(list((tmp_path / "corpus.unfinished").glob("part_*"))) == len(sources)
+    # One about a later source is none of them.
+    (tmp_path / "a.txt").write_text("寒来暑往。\n", encoding="utf-8")
+    counted = build(sources=sources, graphs=graphs, block_mb=1e-5).statistics
+    assert counted["facts of nowhere.tsv"] == 1 and counted["names of nowhere.tsv"] == 2
+    assert counted["facts of good.tsv"] == 16
 
 
 def test_an_error_of_a_worker_is_told(build: Build, tmp_path: Path) -> None:
