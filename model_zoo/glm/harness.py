@@ -17,7 +17,7 @@ from paddle.nn import functional as F
 from tqdm import tqdm
 
 from model_zoo.glm.generation.blanks import end_ids, written_by
-from model_zoo.glm.generation.prompts import lay_out, mask_id, mask_ids
+from model_zoo.glm.generation.prompts import check_text, lay_out, mask_id, mask_ids
 from model_zoo.glm.generation.reader import GlmReader
 from model_zoo.glm.modeling import GlmForBlankInfilling
 from ppernie.data.batches import batches_by_length
@@ -76,15 +76,13 @@ class Scorer:
         """A text in which a mask may be written out, else with one behind it.
 
         Raises:
-            UserError: it has several masks, or what begins a text behind them.
+            UserError: it has several masks, or a token that stands around prompts.
         """
         ids = self.tokenizer.encode_prompt(text)
         places = np.flatnonzero(np.isin(ids, mask_ids(self.tokenizer))).tolist()
         if len(places) > 1:
             raise UserError(f"{where}: {len(places)} masks in {text!r:.60}; a prompt of the harness has one")
-        if self.tokenizer.sop_id in ids:
-            sop = self.tokenizer.id_to_token(self.tokenizer.sop_id)
-            raise UserError(f"{where}: the prompt holds {sop}, which begins what fills the mask; take it out")
+        check_text(ids, self.tokenizer, where)
         return Context(ids, places[0]) if places else Context([*ids, mask_id(self.tokenizer, mask)], len(ids))
 
     def answer(self, text: str) -> list[int]:
@@ -147,7 +145,10 @@ class Scorer:
             if decoding.strategy == "beam":
                 beams = [beam_texts(reader, row, options, **limits, following=following) for row in rows]
             else:
-                beams = [[text] for text in generate(reader, rows, options, **limits, pad_id=self.tokenizer.pad_id)]
+                beams = [
+                    [text]
+                    for text in generate(reader, rows, options, **limits, pad_id=self.tokenizer.pad_id, numbers=numbers)
+                ]
             for number, texts in zip(numbers, beams, strict=True):
                 found[number] = texts or [[]]
         return found

@@ -43,10 +43,11 @@ def generate(
     end_id: int | Sequence[int],
     max_new_tokens: int,
     pad_id: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Continues every prompt until an end comes, which is left out, or ``max_new_tokens`` are there.
 
-    A text depends on its prompt and, of ``sample``, on its row and the seed, not on the other prompts.
+    A text depends on its prompt and, of ``sample``, on its number and the seed, not on the other prompts.
 
     Args:
         prompts: ids, none of them empty.
@@ -54,13 +55,16 @@ def generate(
         pad_id: what fills shorter prompts up, on the left, for a network that reads prompts whole. Without it, nothing
             is filled: all are read as far as the shortest goes, and the longer ones go on with their own tokens while
             the others take new ones.
+        numbers: of the prompts; by default they count from 0.
     """
     if options.strategy == "beam":
         return [
             beam_search(network, prompt, options, end_id=end_id, max_new_tokens=max_new_tokens) for prompt in prompts
         ]
     texts: list[list[int]] = [[] for _ in prompts]
-    for row, token in stream(network, prompts, options, end_id=end_id, max_new_tokens=max_new_tokens, pad_id=pad_id):
+    for row, token in stream(
+        network, prompts, options, end_id=end_id, max_new_tokens=max_new_tokens, pad_id=pad_id, numbers=numbers
+    ):
         texts[row].append(token)
     return texts
 
@@ -74,13 +78,18 @@ def stream(
     end_id: int | Sequence[int],
     max_new_tokens: int,
     pad_id: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, int]]:
     """The tokens of ``generate`` as they come, each with the row that it belongs to; beams give none before the end."""
     ends = end_set(end_id)
     longest = max(map(len, prompts))
     if pad_id is not None:
         prompts = [[*[pad_id] * (longest - len(prompt)), *prompt] for prompt in prompts]
-    rows = [_Row(n, prompt, np.random.default_rng((options.seed, n))) for n, prompt in enumerate(prompts)]
+    seeds = range(len(prompts)) if numbers is None else numbers
+    rows = [
+        _Row(n, prompt, np.random.default_rng((options.seed, seed)))
+        for n, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
     position = min(map(len, prompts))
     ids = np.asarray([prompt[:position] for prompt in prompts], dtype=np.int64)
     state = network.start()

@@ -48,6 +48,8 @@ def digest_of(task: Task, root: str | None, model: Path, limit: int | None, seed
     files = [*resolve(task.files, root), *sorted(path for path in model.iterdir() if path.is_file())]
     if not isinstance(task, LanguageModellingTask) and task.templates is not None:
         files += resolve(task.templates, root)
+    if not isinstance(task, LanguageModellingTask) and task.shots is not None:
+        files += resolve(task.shots.files, root)
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     settings = (task.model_dump(), stamps, limit, None if limit is None else seed)
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()

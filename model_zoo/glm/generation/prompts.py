@@ -39,6 +39,17 @@ def first_mask(ids: Sequence[int], tokenizer: GlmTokenizer) -> int | None:
     return next((place for place, index in enumerate(ids) if index in masks), None)
 
 
+def check_text(ids: Sequence[int], tokenizer: GlmTokenizer, where: str) -> None:
+    """Raises UserError where [sop] or padding is written out in a text: they say where its parts stand."""
+    for index in (tokenizer.sop_id, tokenizer.pad_id):
+        # The smaller GLMs pad with the end of a text, which may stand in one.
+        if index in ids and index != tokenizer.eos_id:
+            token = tokenizer.id_to_token(index)
+            raise UserError(
+                f"{where}: the prompt holds {token}, which is put around prompts, not into them; take it out"
+            )
+
+
 def context_ids(text: Sequence[int], tokenizer: GlmTokenizer, appended: int) -> list[int]:
     """The context made of a text's ids: with a mask, and framed as its network has learnt it.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from model_zoo.glm.generation.prompts import Mask, context_ids, first_mask, lay_out, mask_id, mask_ids
+from model_zoo.glm.generation.prompts import Mask, check_text, context_ids, first_mask, lay_out, mask_id, mask_ids
 from ppernie.data.collate import pad_rows
 from ppernie.data.tokenizers import GlmTokenizer
 from ppernie.errors import UserError
@@ -66,7 +66,9 @@ class TextGeneration(Generation):
 
     def expand(self, example: Example, labelled: bool) -> list[Item]:
         (item,) = super().expand(example, labelled)
-        masks = np.isin(self._text_ids(item), mask_ids(self._glm_tokenizer)).sum()
+        ids = self._text_ids(item)
+        check_text(ids, self._glm_tokenizer, where(example))
+        masks = np.isin(ids, mask_ids(self._glm_tokenizer)).sum()
         if labelled and masks > 1:
             raise UserError(f"{where(example)}: {masks} masks and one target; leave one of them")
         if not labelled:

@@ -74,6 +74,23 @@ def test_a_run_goes_on_where_it_stopped(harness: Callable[..., Any], tmp_path: P
     assert "pick: prompt" in capsys.readouterr().out
 
 
+def test_other_examples_make_other_results(
+    harness: Callable[..., Any], tmp_path: Path, write_rows: Any, capsys: Any
+) -> None:
+    shown = [{"q": f"a {n}", "o": ["fox", "dog"], "a": 0} for n in range(3)]
+    write_rows("shots.jsonl", shown[:2])
+    config = json.loads((tmp_path / "tasks.yaml").read_text(encoding="utf-8"))
+    config["tasks"]["pick"]["shots"] = {"count": 2, "files": "shots.jsonl"}
+    del config["tasks"]["pick"]["prompts"]["blank"]
+    (tmp_path / "tasks.yaml").write_text(json.dumps(config), encoding="utf-8")
+    for expected in ("pick: prompt", "pick: kept from"):
+        assert harness("--tasks", "pick")[0] == 0
+        assert expected in capsys.readouterr().out
+    write_rows("shots.jsonl", shown[1:] + shown[:1])
+    assert harness("--tasks", "pick")[0] == 0
+    assert "pick: prompt" in capsys.readouterr().out
+
+
 def test_both_ways_to_read_a_held_out_book(
     harness: Callable[..., Any], repository: Path, shared_data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_zoo.glm import harness
 from ppernie.data.tokenizers.glm_chinese import GlmChineseTokenizer
 from ppernie.decoding.options import Decoding
 from ppernie.errors import UserError
@@ -92,6 +93,23 @@ def test_what_is_written_is_the_likeliest(make_scorer: Callable[..., Any], strat
             scores = [alone(scorer, context.ids, context.mask, beam).sum() for beam in beams if len(beam) == 4]
             # By the rule of GLM-130B probabilities are of the tokens that may come, which these all but are.
             assert strategy == "greedy" or scores == sorted(scores, reverse=True)
+
+
+def test_what_is_drawn_does_not_depend_on_the_batch(
+    make_scorer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text is drawn by its number, whatever stands beside it; the same prompt twice gives two texts."""
+    scorer = make_scorer()
+    prompts = [(scorer.context(text, "gmask", ""), []) for text in ("the", "the quick brown fox jumps", "the", "no")]
+
+    def texts() -> Any:
+        decoding = Decoding(strategy="sample", temperature=2.0)
+        return scorer.texts(prompts, decoding, 6, no_leading_punctuation=False)
+
+    together = texts()
+    assert together[0] != together[2]
+    monkeypatch.setattr(harness, "_TOKENS", 1)
+    assert texts() == together
 
 
 def test_a_text_goes_on_from_its_beginning(make_scorer: Callable[..., Any]) -> None:

@@ -65,6 +65,13 @@ def test_an_export_writes_the_same_texts(folder: Path, exported: Path) -> None:
     assert not {"prefill.pdiparams", "decode.pdiparams"} & files
 
 
+def test_a_token_around_prompts_is_an_error_in_its_line(folder: Path) -> None:
+    pipeline = open_pipeline(folder, device="cpu", threads=1, overrides=SHORT)
+    first, second, third = pipeline.lines([b"the cat sat", b"the <sop> cat", b"a dog"])
+    assert set(first) == set(third) == {"text"}
+    assert "the prompt holds <sop>" in second["error"]
+
+
 def test_limits_are_checked_before_the_runtime(exported: Path) -> None:
     predictor = StepsPredictor(exported, device="cpu", threads=1)
     step = predictor.deploy.steps["prefill"]

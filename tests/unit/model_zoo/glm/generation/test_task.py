@@ -101,6 +101,13 @@ def test_what_does_not_fit_is_refused_or_cut(network: Any, icetk: GlmTokenizer, 
         task.expand({"text": "[MASK] [MASK]", "target": "cat"}, True)
 
 
+@pytest.mark.parametrize("text", ["<sop>the cat", "the <sop> cat [MASK]", "<pad>the cat", "the cat<pad>"])
+def test_tokens_around_prompts_are_none_of_a_text(network: Any, make_task: Callable[..., Any], text: str) -> None:
+    for labelled in (False, True):
+        with pytest.raises(UserError, match=r"row 3: the prompt holds <(sop|pad)>.*take it out"):
+            make_task(network, max_target_length=4).expand({"text": text, "target": "sat", "where": "row 3"}, labelled)
+
+
 def test_streamed_texts_are_those_of_the_batch(network: Any, make_task: Callable[..., Any]) -> None:
     for strategy in ("greedy", "beam"):
         task = make_task(network, max_target_length=6, decoding={"strategy": strategy, "beams": 2})
