@@ -135,13 +135,20 @@ def _write(writer: SafetensorsWriter, name: str, tensor: StoredTensor, scheme: S
         return
     scales: list[npt.NDArray[np.float16]] = []
     for rows in output_rows(tensor):
-        try:
-            weight, scale = quantize(rows, scheme)
-        except ValueError as error:
-            raise UserError(f"{tensor.path}: {name} cannot be quantised: it {error}") from error
+        weight, scale = quantize_rows(rows, scheme, name, tensor.path)
         writer.write(weight)
         scales.append(scale)
     writer.write(np.concatenate(scales))
+
+
+def quantize_rows(
+    rows: npt.NDArray[np.floating], scheme: Scheme, name: str, path: Path
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float16]]:
+    """``quantize`` of rows of a tensor in a file. Raises UserError where they cannot be."""
+    try:
+        return quantize(rows, scheme)
+    except ValueError as error:
+        raise UserError(f"{path}: {name} cannot be quantised: it {error}") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
