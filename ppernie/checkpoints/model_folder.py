@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ppernie.checkpoints.marker import STATE
 from ppernie.checkpoints.ranks import Ranks
@@ -15,6 +17,7 @@ from ppernie.checkpoints.writing import write_checkpoint
 from ppernie.errors import UserError
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import read_description, read_stored, save_model
+from ppernie.zoo.formats import StoredTensor
 
 if TYPE_CHECKING:
     from ppernie.data.tokenizers import Tokenizer
@@ -38,7 +41,7 @@ def as_model_folder(checkpoint: Path, target: Path, tokenizer: Tokenizer | None)
 
 
 def as_checkpoint(folder: Path, target: Path) -> None:
-    """Writes the weights of a model folder, in float32, as a checkpoint that a run of any topology begins from.
+    """Writes the weights of a model folder, in float32 and one by one, as a checkpoint for a run of any topology.
 
     It stands before the first step, and holds nothing else that belongs to a run: no moments of the optimizer, no
     batch size, no loss scale.
@@ -50,7 +53,25 @@ def as_checkpoint(folder: Path, target: Path) -> None:
         raise UserError(f"{target}: is there already; name a new folder")
     description = read_description(folder)
     stored = read_stored(folder, description)
-    weights = {name: tensor.read().astype(np.float32, copy=False) for name, tensor in stored.items()}
     description = description.model_copy(update={"quantization": None})
     state = {"train": {"step": 0}, "description": description.model_dump()}
-    write_checkpoint(target, [whole(f"model/{name}", array) for name, array in weights.items()], state, Ranks(), {})
+    write_checkpoint(
+        target, [whole(f"model/{name}", _Floats(tensor)) for name, tensor in stored.items()], state, Ranks(), {}
+    )
+
+
+@dataclass(frozen=True)
+class _Floats:
+    """A stored tensor as an array of float32, read each time that NumPy asks for it."""
+
+    tensor: StoredTensor
+    dtype = "float32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        out = np.empty(self.shape, np.float32)
+        self.tensor.read_into(out)
+        return out

@@ -57,6 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shards = benches.add_parser("shards", help="converting published shards of GLM-130B's width, and its memory")
     _add_wide_network(shards, layers=1)
 
+    batches = benches.add_parser("batches", help="building a config's batches beside one process that trains on them")
+    add_config(batches)
+    batches.add_argument("--workers", type=int, default=2, metavar="N", help="processes that build, beside none")
+    batches.add_argument("--batches", type=int, default=50, metavar="N", help="built in each turn")
+    batches.add_argument("--steps", type=int, default=5, metavar="N", help="of training in each turn")
+    batches.add_argument("--rounds", type=int, default=3, metavar="N", help="counted turns of each side")
+    batches.add_argument("--threads", type=int, default=2, metavar="N", help="of the training process")
+
     linear = benches.add_parser("linear", help="a linear layer over weights of 8 or 4 bits beside Paddle's own")
     linear.add_argument("--inputs", type=int, default=4096, metavar="N")
     linear.add_argument("--outputs", type=int, default=16_384, metavar="N")
@@ -64,10 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     linear.add_argument("--rounds", type=int, default=10, metavar="N")
     linear.add_argument("--threads", type=int, default=2, metavar="N")
 
-    weight_only = benches.add_parser("weight_only", help="the loss of a model with weights of 8 and 4 bits")
+    weight_only = benches.add_parser("weight_only", help="the loss of models with weights of 8 and 4 bits")
     add_config(weight_only)
-    weight_only.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder")
-    weight_only.add_argument("--group-size", type=int, default=64, metavar="N", help="inputs that share a scale")
+    weight_only.add_argument("--model", required=True, nargs="+", type=Path, metavar="DIR", help="model folders")
+    weight_only.add_argument("--group-size", type=int, default=32, metavar="N", help="inputs that share a scale")
 
     streaming = benches.add_parser("streaming", help="running a network of GLM-130B's width from the disk")
     _add_wide_network(streaming, layers=2)
@@ -134,6 +142,12 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.shards import benchmark as benchmark_shards
 
         return benchmark_shards(Sizes.of(args), args.folder)
+    if args.bench == "batches":
+        from ppernie.bench.batches import benchmark as benchmark_batches
+
+        return benchmark_batches(
+            args.config, args.override, args.workers, args.batches, args.steps, args.rounds, args.threads
+        )
     if args.bench == "linear":
         from ppernie.bench.linear import benchmark as benchmark_linear
 

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if (args.to == "shards") != (args.ranks is not None):
         raise UserError("--to shards needs --ranks N, the number of files, and nothing else takes it")
-    if args.quantize and args.to != "ppernie":
-        raise UserError(f"--quantize writes folders of ppernie: --to ppernie in place of --to {args.to}")
+    if args.quantize and args.to not in ("ppernie", "shards"):
+        raise UserError(f"--quantize writes folders of ppernie and shards: --to ppernie in place of --to {args.to}")
     if args.group_size is not None and not args.quantize:
         raise UserError("--group-size is of --quantize int8 or int4; give both")
     if args.group_size is not None and args.group_size < 2:
@@ -64,12 +64,14 @@ def _convert(args: argparse.Namespace, source: str | Path, temporary: Path) -> N
     from ppernie.zoo.conversion import convert
     from ppernie.zoo.layerwise import convert_layers, convert_to_shards, is_shards
 
-    if args.to == "shards":
-        convert_to_shards(source, args.target, args.ranks, args.variant)
-    elif args.quantize:
+    scheme = None
+    if args.quantize:
         from ppernie.slim.weight_only import Scheme
 
         scheme = Scheme(bits=_BITS[args.quantize], group_size=args.group_size)
+    if args.to == "shards":
+        convert_to_shards(source, args.target, args.ranks, args.variant, scheme)
+    elif scheme is not None:
         convert_layers(source, args.target, args.variant, scheme)
     elif is_shards(source):
         if args.to != "ppernie":

@@ -13,7 +13,7 @@ HELP = "evaluate a GLM by prompts: choices, generation and language modelling, w
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_config
+    from ppernie.cli.arguments import add_config, add_stream
 
     add_config(parser)
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="rows of each task, drawn at random")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the rows of --limit")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; output/harness/CONFIG by default")
+    add_stream(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ppernie import table
     from ppernie.engine.logs import log_to_console
     from ppernie.errors import UserError
-    from ppernie.harness import results
+    from ppernie.harness import plots, results
     from ppernie.harness.run import run_tasks
     from ppernie.harness.tasks import read_harness
     from ppernie.zoo.folder import read_description
@@ -47,19 +48,21 @@ def run(args: argparse.Namespace) -> int:
         from ppernie.device import use_device
 
         use_device(args.device, args.threads)
-        return _open(args.model)
+        return _open(args.model, args.stream)
 
     out = args.out or Path("output/harness") / Path(args.config).stem
     found = run_tasks(tasks, file.root, args.model, out, open_scorer, limit=args.limit, seed=args.seed)
+    plots.write_plot(found, out / plots.FILE)
     print(table.render(results.table(found)))
     return 0
 
 
-def _open(folder: Path) -> Scorer:
+def _open(folder: Path, stream: bool) -> Scorer:
     from ppernie import registry
-    from ppernie.zoo.folder import load_network, read_description
+    from ppernie.inference.loading import opener
+    from ppernie.zoo.folder import read_description
     from ppernie.zoo.tokenizer import read_tokenizer
 
     description = read_description(folder)
     scorer = registry.arch_harness(description.arch["name"])
-    return scorer(load_network(folder, description), read_tokenizer(folder))
+    return scorer(opener(stream)(folder, description, description.build_network), read_tokenizer(folder))

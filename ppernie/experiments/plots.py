@@ -1,4 +1,4 @@
-"""Plots of an experiment as PNG files; equal numbers give equal files."""
+"""Plots of an experiment as PNG files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from ppernie.experiments.sections import Experiment
 from ppernie.experiments.statistics import aligned
 from ppernie.experiments.summary import Course, Summary
-from ppernie.files import writing
+from ppernie.figures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _X = {"steps": "updates", "seconds": "seconds of training", "tokens": "tokens without padding"}
-_DPI = 110
 
 
 def write_plots(experiment: Experiment, summary: Summary, folder: Path) -> None:
@@ -25,9 +24,9 @@ def write_plots(experiment: Experiment, summary: Summary, folder: Path) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    _save(_columns(experiment, summary), folder / "columns.png")
+    save_figure(_columns(experiment, summary), folder / "columns.png")
     for name, course in summary.curves.items():
-        _save(_curve(experiment, name, course), folder / f"curve_{name}.png")
+        save_figure(_curve(experiment, name, course), folder / f"curve_{name}.png")
 
 
 def _columns(experiment: Experiment, summary: Summary) -> Figure:
@@ -75,9 +74,3 @@ def _curve(experiment: Experiment, name: str, course: Course) -> Figure:
     if any(course.points.values()):
         panel.legend(fontsize=8)
     return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with writing(path):
-        # Without the version of the library in it.
-        figure.savefig(path, dpi=_DPI, metadata={"Software": None})

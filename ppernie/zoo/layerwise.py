@@ -42,31 +42,37 @@ def convert_layers(source: str | Path, target: Path, variant: str | None = None,
 
     Args:
         variant: the released model whose sizes shards have that no ``config.json`` lies beside.
-        scheme: how to quantise the weights; None changes no bit of them.
+        scheme: how to quantise the weights; None changes no bit of them, except that quantised shards become float32.
 
     Raises:
         UserError: the source cannot be read or quantised, or the target is there already or cannot be written.
     """
     _check_new(target)
-    opened = _open(Path(source), variant)
+    opened = _open(Path(source), variant, scheme is not None)
     plan = registry.arch_plan(opened.description.arch["name"])
     save_layers(target, opened.tensors, opened.description, plan, scheme, opened.tokenizer)
 
 
-def convert_to_shards(source: str | Path, target: Path, ranks: int, variant: str | None = None) -> None:
-    """Writes published shards, or a model folder of ours, as shards for a number of ranks. No bit changes.
+def convert_to_shards(
+    source: str | Path, target: Path, ranks: int, variant: str | None = None, scheme: Scheme | None = None
+) -> None:
+    """Writes published shards, or a model folder of ours, as shards for a number of ranks.
+
+    Args:
+        variant: as of ``convert_layers``.
+        scheme: how to quantise the weights, without groups; None changes no bit of them.
 
     Raises:
-        UserError: the source cannot be read, its family has no shards, its network cannot be cut so, or the target is
-            there already or cannot be written.
+        UserError: the source cannot be read, its family has no shards, its network cannot be cut or quantised so, or
+            the target is there already or cannot be written.
     """
     _check_new(target)
-    opened = _open(Path(source), variant)
+    opened = _open(Path(source), variant, scheme is not None)
     family = opened.description.arch["name"].partition("/")[0]
     shards = _shards([family])
     if shards is None:
         raise UserError(f"{source}: the family {family} was not published in shards")
-    shards.write_shards(target, opened.tensors, opened.description, opened.tokenizer, ranks, opened.iteration)
+    shards.write_shards(target, opened.tensors, opened.description, opened.tokenizer, ranks, opened.iteration, scheme)
 
 
 def _shards(families: Iterable[str]) -> ModuleType | None:
@@ -74,18 +80,24 @@ def _shards(families: Iterable[str]) -> ModuleType | None:
     return next((shards for family in families if (shards := registry.family_shards(family))), None)
 
 
-def _open(source: Path, variant: str | None) -> _Opened:
+def _open(source: Path, variant: str | None, to_quantize: bool) -> _Opened:
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give shards, or a model folder that ppernie wrote")
     if is_shards(source):
         shards = _shards(registry.families())
         assert shards is not None
-        description, tensors, iteration = shards.open_shards(source, variant)
+        description, tensors, iteration, scheme = shards.open_shards(source, variant)
+        if scheme is not None and to_quantize:
+            raise _quantized_already(source)
         return _Opened(description, tensors, iteration, _tokenizer(source))
     layered = open_layers(source)
     if layered.scheme is not None:
-        raise UserError(f"{source}: is quantised already; start from the weights that it was made of")
+        raise _quantized_already(source)
     return _Opened(layered.description, layered.tensors, _ITERATION, _tokenizer(source))
+
+
+def _quantized_already(source: Path) -> UserError:
+    return UserError(f"{source}: is quantised already; start from the weights that it was made of")
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:

@@ -1,4 +1,4 @@
-"""The published files of all ranks as tensors of ours, read by parts when they are asked for."""
+"""The published files of all ranks, quantised or not, as tensors of ours, read by parts when they are asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy.typing as npt
 from model_zoo.glm.shards.layout import FILE, KEY, LATEST, Published, layout, pieces
 from ppernie.errors import UserError
 from ppernie.parallel.cut import Cut
+from ppernie.slim.weight_only import Scheme
+from ppernie.slim.weight_only.tensors import paired, scale_name
 from ppernie.zoo import manifest
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import CONFIG, read_description
@@ -59,13 +61,15 @@ class Shards(NamedTuple):
 
     Attributes:
         description: of the network.
-        tensors: by our names.
+        tensors: by our names; those that are quantised are the float32 numbers that they stand for.
         iteration: of the training that wrote them.
+        scheme: how they are quantised; None where they are not.
     """
 
     description: ModelDescription
     tensors: dict[str, StoredTensor]
     iteration: str
+    scheme: Scheme | None
 
 
 def open_shards(folder: Path, variant: str | None = None) -> Shards:
@@ -83,16 +87,22 @@ def open_shards(folder: Path, variant: str | None = None) -> Shards:
     _check_names(files, states)
     description = _description(folder, variant)
     published = layout(description.arch_config())
-    _check_sizes(folder, states, published)
+    scheme = _scheme(states, published)
+    _check_sizes(folder, states, published, scheme)
     tensors: dict[str, StoredTensor] = {}
     for ours, (name, cut, turned) in published.items():
         parts = tuple(state[name] for state in states)
+        if scheme is not None and turned:
+            scales = (state[scale_name(name)] for state in states)
+            parts = tuple(
+                paired(name, part, scale, scheme, part.path) for part, scale in zip(parts, scales, strict=True)
+            )
         if cut.axis is None:
             _check_equal(name, parts)
         shape = cut.shape[::-1] if turned else cut.shape
         dtype = "float32" if parts[0].dtype == "bfloat16" else parts[0].dtype
         tensors[ours] = ShardedTensor(files[0], dtype, shape, turned, parts, cut)
-    return Shards(description, tensors, iteration)
+    return Shards(description, tensors, iteration, scheme)
 
 
 def _description(folder: Path, variant: str | None) -> ModelDescription:
@@ -134,8 +144,6 @@ def _read(path: Path) -> dict[str, StoredTensor]:
 
 def _check_names(files: list[Path], states: list[dict[str, StoredTensor]]) -> None:
     first = states[0]
-    if scales := [name for name in first if name.endswith("_scale")]:
-        raise UserError(f"{files[0]}: is quantised already ({_some(scales)}); convert the weights of half precision")
     for path, state in zip(files, states, strict=True):
         if differing := sorted(first.keys() ^ state.keys()):
             raise UserError(f"{path}: shards of different networks: not in it and {files[0].name}: {_some(differing)}")
@@ -147,15 +155,39 @@ def _check_names(files: list[Path], states: list[dict[str, StoredTensor]]) -> No
             )
 
 
-def _check_sizes(folder: Path, states: list[dict[str, StoredTensor]], published: Mapping[str, Published]) -> None:
+def _scheme(states: list[dict[str, StoredTensor]], published: Mapping[str, Published]) -> Scheme | None:
+    """How matrices are quantised, told by the width of one with scales; None where none has them."""
+    for one in published.values():
+        if one.turned and scale_name(one.name) in states[0] and one.name in states[0]:
+            _, inputs = one.cut.local_shape(len(states))
+            return Scheme(bits=4 if 2 * states[0][one.name].shape[-1] == inputs else 8)
+    return None
+
+
+def _check_sizes(
+    folder: Path, states: list[dict[str, StoredTensor]], published: Mapping[str, Published], scheme: Scheme | None
+) -> None:
     """Compares names and shapes with those of the network, cut over as many ranks as there are."""
     stored, ranks = states[0], len(states)
-    expected = {one.name: one.cut for one in published.values()}
+    expected = {}
+    for name, cut, turned in published.values():
+        shape = cut.local_shape(ranks)
+        if scheme is not None and turned:
+            expected[name] = outputs, _ = shape[0], shape[1] * scheme.bits // 8
+            expected[scale_name(name)] = (outputs,)
+        else:
+            expected[name] = shape
     problems = [
-        f"{name}: {list(stored[name].shape)} in each of {ranks} ranks does not make {list(cut.shape)}"
-        for name, cut in expected.items()
-        if name in stored and stored[name].shape != cut.local_shape(ranks)
+        f"{name}: {list(stored[name].shape)} in each of {ranks} ranks in place of {list(shape)}"
+        for name, shape in expected.items()
+        if name in stored and stored[name].shape != shape
     ]
+    if scheme is None:
+        problems += [
+            f"{name}: {stored[name].dtype} without {scale_name(name)}"
+            for name in expected
+            if name in stored and stored[name].dtype == "int8"
+        ]
     problems += [f"{name}: missing" for name in expected if name not in stored]
     problems += [f"{name}: unknown" for name in stored if name not in expected]
     if problems:

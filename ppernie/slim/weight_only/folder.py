@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ppernie import registry
 from ppernie.errors import UserError
 from ppernie.files import new_folder
 from ppernie.parallel.plan import Plan
@@ -55,6 +56,18 @@ def open_layers(folder: Path) -> LayeredModel:
     tensors = read_stored(folder, description)
     quantization = description.quantization
     return LayeredModel(description, tensors, None if quantization is None else quantization.scheme)
+
+
+def check_scheme(folder: Path, scheme: Scheme) -> None:
+    """Raises UserError where a model folder cannot be read, is quantised already, or the scheme fits not all of it."""
+    description, tensors, quantized = open_layers(folder)
+    if quantized is not None:
+        raise UserError(f"{folder}: is quantised already; start from the weights that it was made of")
+    for name in quantized_weights(tensors, registry.arch_plan(description.arch["name"])):
+        try:
+            _entries(name, tensors[name], scheme)
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from error
 
 
 def save_layers(
@@ -122,13 +135,20 @@ def _write(writer: SafetensorsWriter, name: str, tensor: StoredTensor, scheme: S
         return
     scales: list[npt.NDArray[np.float16]] = []
     for rows in output_rows(tensor):
-        try:
-            weight, scale = quantize(rows, scheme)
-        except ValueError as error:
-            raise UserError(f"{tensor.path}: {name} cannot be quantised: it {error}") from error
+        weight, scale = quantize_rows(rows, scheme, name, tensor.path)
         writer.write(weight)
         scales.append(scale)
     writer.write(np.concatenate(scales))
+
+
+def quantize_rows(
+    rows: npt.NDArray[np.floating], scheme: Scheme, name: str, path: Path
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float16]]:
+    """``quantize`` of rows of a tensor in a file. Raises UserError where they cannot be."""
+    try:
+        return quantize(rows, scheme)
+    except ValueError as error:
+        raise UserError(f"{path}: {name} cannot be quantised: it {error}") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -53,13 +53,14 @@ def pair_up(
         raise UserError(f"{place}: {', '.join(missing[:10])}: missing, though config.json says that it is quantised")
     scales = {scale_name(name) for name in quantized}
     return {
-        name: _paired(name, tensor, tensors[scale_name(name)], scheme, place) if name in quantized else tensor
+        name: paired(name, tensor, tensors[scale_name(name)], scheme, place) if name in quantized else tensor
         for name, tensor in tensors.items()
         if name not in scales
     }
 
 
-def _paired(name: str, weight: StoredTensor, scale: StoredTensor, scheme: Scheme, place: Path) -> QuantizedTensor:
+def paired(name: str, weight: StoredTensor, scale: StoredTensor, scheme: Scheme, place: Path) -> QuantizedTensor:
+    """A quantised weight of its two tensors. Raises UserError where they are not as the scheme says."""
     outputs, inputs = weight.shape[0], weight.shape[-1] * 8 // scheme.bits
     try:
         fits = scale.shape == scheme.scale_shape(outputs, inputs)

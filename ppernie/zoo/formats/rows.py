@@ -51,6 +51,8 @@ def blocks(shape: tuple[int, ...], dtype: str) -> Iterator[tuple[int, int]]:
 
 def take_rows(tensor: StoredTensor, start: int, stop: int) -> npt.NDArray[Any]:
     """Rows of a tensor as it is stored. Raises UserError where they cannot be read."""
+    if isinstance(tensor, RowTensor):
+        return tensor.rows(start, stop)
     if isinstance(tensor, FileTensor) and isinstance(tensor.content, Span) and not tensor.transposed:
         row_bytes = math.prod(tensor.shape[1:]) * item_size(tensor.dtype)
         span = Span(tensor.content.offset + start * row_bytes, (stop - start) * row_bytes)
@@ -64,9 +66,8 @@ def our_rows(tensor: StoredTensor) -> Iterator[npt.NDArray[Any]]:
     if isinstance(tensor, RowTensor) and tensor.turned:
         yield tensor.read()
         return
-    take = tensor.rows if isinstance(tensor, RowTensor) else lambda start, stop: take_rows(tensor, start, stop)
     for start, stop in blocks(tensor.shape, tensor.dtype):
-        yield take(start, stop)
+        yield take_rows(tensor, start, stop)
 
 
 def output_rows(tensor: StoredTensor) -> Iterator[npt.NDArray[Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ppernie.cli.main import main
-from ppernie.harness import layouts
+from ppernie.harness import layouts, plots
 from ppernie.harness.choice import choose
 from ppernie.harness.generation import write
 from ppernie.harness.language_modelling import model_language
@@ -104,6 +104,33 @@ def test_both_ways_to_read_a_held_out_book(
     one, other = (results[name]["measures"]["bits_per_byte"]["mean"] for name in names)
     assert one != other and one == pytest.approx(other, rel=0.5)
     assert "alice_unidirectional | bits_per_byte" in capsys.readouterr().out
+
+
+def test_a_streamed_network_has_the_same_results(harness: Callable[..., Any], tmp_path: Path) -> None:
+    (_, resident), png = harness(), tmp_path / "out" / "results.png"
+    image = png.read_bytes()
+    assert image.startswith(b"\x89PNG")
+    for path in (tmp_path / "out").iterdir():
+        path.unlink()
+    status, streamed = harness("--stream")
+    assert status == 0 and streamed == resident
+    assert png.read_bytes() == image
+
+
+def test_a_plot_shows_every_prompt_of_every_task(harness: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: figures.append(figure))
+    _, results = harness()
+    panels = {panel.get_title(): panel for panel in figures[0].axes}
+    assert set(panels) == {measure for result in results.values() for measure in result["measures"]}
+    for measure, panel in panels.items():
+        names = [label.get_text() for label in panel.get_yticklabels()]
+        assert names == [name for name, result in results.items() if measure in result["measures"]]
+        dots, medians = panel.lines[::2], panel.lines[1::2]
+        for name, prompts, median in zip(names, dots, medians, strict=True):
+            values = [prompt["all"][measure] for prompt in results[name]["prompts"].values()]
+            assert list(prompts.get_xdata()) == values
+            assert list(median.get_xdata()) == [results[name]["measures"][measure]["median"]]
 
 
 def test_a_file_of_results_that_is_none(harness: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:

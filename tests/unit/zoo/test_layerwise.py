@@ -78,12 +78,29 @@ def test_quantizing_shards_is_quantizing_the_folder(ours: Path, tmp_path: Path) 
     assert all(np.array_equal(first.tensors[name].read(), second.tensors[name].read()) for name in first.tensors)
 
 
+def test_shards_that_are_quantized_become_float_and_nothing_else(
+    ours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On one rank the scales are those of a folder of ours."""
+    quantize = ["--quantize", "int4"]
+    assert convert("--to", "shards", "--ranks", 1, *quantize, ours, tmp_path / "shards") == 0
+    assert convert("--to", "ppernie", *quantize, ours, tmp_path / "int4") == 0
+    assert convert("--to", "ppernie", tmp_path / "shards", tmp_path / "float") == 0
+    floats, quantized = open_layers(tmp_path / "float"), open_layers(tmp_path / "int4")
+    assert floats.scheme is None and quantized.scheme == Scheme(bits=4)
+    assert floats.tensors.keys() == quantized.tensors.keys()
+    assert all(np.array_equal(floats.tensors[name].read(), quantized.tensors[name].read()) for name in floats.tensors)
+    assert convert("--to", "ppernie", *quantize, tmp_path / "shards", tmp_path / "new") == 2
+    assert "shards: is quantised already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--to", "shards"], "needs --ranks N"),
         (["--to", "ppernie", "--ranks", "2"], "needs --ranks N"),
         (["--to", "shards", "--ranks", "3"], "do not divide by 3 ranks"),
+        (["--to", "shards", "--ranks", "2", "--quantize", "int4", "--group-size", "8"], "a scale for each row"),
         (["--to", "paddlenlp", "--quantize", "int8"], "--to ppernie in place of --to paddlenlp"),
         (["--to", "ppernie", "--group-size", "64"], "--group-size is of --quantize"),
         (["--to", "ppernie", "--quantize", "int8", "--group-size", "1"], "64 and 128 are usual"),

@@ -172,10 +172,14 @@ DENSE = "transformer.layers.0.attention.dense"
         (without(NORM), "mp_rank_03.*shards of different networks: not in it .*input_layernorm.weight"),
         (set_to(f"{DENSE}.weight", lambda tensor: tensor[:5]), "mp_rank_03.*other shapes or types .*dense.weight"),
         (set_to(f"{DENSE}.weight", lambda tensor: tensor.float()), "mp_rank_03.*other shapes or types .*dense.weight"),
-        (set_to(f"{DENSE}.weight", lambda tensor: tensor.t(), None), r"\[4, 32\] in each of 8 ranks does not make"),
+        (
+            set_to(f"{DENSE}.weight", lambda tensor: tensor.t(), None),
+            r"\[4, 32\] in each of 8 ranks in place of \[32, 4\]",
+        ),
         (lambda rank, part: part.update(more=torch.ones(1)), "more: unknown"),
         (without(NORM, None), "input_layernorm.weight: missing"),
-        (lambda rank, part: part.update({f"{DENSE}.weight_scale": torch.ones(H)}), "is quantised already"),
+        (lambda rank, part: part.update({f"{DENSE}.weight_scale": torch.ones(H)}), "key_value.weight_scale: missing"),
+        (set_to(f"{DENSE}.weight", lambda tensor: tensor.char(), None), "dense.weight: int8 without .*weight_scale"),
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path: Path, change: Callable[[int, State], None], message: str) -> None:
@@ -222,7 +226,7 @@ def test_an_iteration_that_is_not_there(tmp_path: Path, latest: str, message: st
 def test_other_sizes_than_the_variants(tmp_path: Path) -> None:
     folder = publish(tmp_path / "published")
     (folder / "config.json").unlink()
-    with pytest.raises(UserError, match=r"\[5, 32\] in each of 8 ranks does not make \[150528, 12288\]"):
+    with pytest.raises(UserError, match=r"\[5, 32\] in each of 8 ranks in place of \[18816, 12288\]"):
         open_shards(folder)
     with pytest.raises(UserError, match="only GLM-130B's own network has shards"):
         open_shards(folder, "glm-10b")
