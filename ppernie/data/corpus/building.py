@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from ppernie import __version__
-from ppernie.data.corpus.arrays import digest_arrays, token_type
+from ppernie.data.corpus.arrays import digest_arrays, file_of, token_type
 from ppernie.data.corpus.corpus import INDEX, TOKENIZER, Index
 from ppernie.data.corpus.encoding import SentenceEncoder
 from ppernie.data.corpus.fingerprint import fingerprint
@@ -161,7 +161,10 @@ def _trial(parts: list[tuple[Part | PairPart, Path]]) -> list[tuple[Part | PairP
 
 
 def _check_names(titles: Sequence[str], folders: Sequence[Path]) -> None:
-    """Raises UserError where the texts of these parts hold no name of a graph."""
+    """Raises UserError where the texts of these parts hold no name of a graph; without sentences they say nothing."""
+    folders = [folder for folder in folders if _has_sentences(folder)]
+    if not folders:
+        return
     counts: Counter[str] = Counter()
     for folder in folders:
         counts.update(json.loads((folder / STATISTICS).read_text(encoding="utf-8")))
@@ -171,6 +174,11 @@ def _check_names(titles: Sequence[str], folders: Sequence[Path]) -> None:
                 f"{title}: none of the graph's names occurs in {counts['bytes']:,} bytes of the texts, taken from all "
                 "sources; choose a graph about these texts"
             )
+
+
+def _has_sentences(folder: Path) -> bool:
+    lengths = file_of(folder, "lengths")
+    return lengths.exists() and lengths.stat().st_size > 0
 
 
 def _make(job: tuple[Part | PairPart, Path]) -> Counter[str]:

@@ -43,6 +43,7 @@ def _source(file: str, **values: Any) -> dict[str, Any]:
         (_source("empty.txt"), "empty.txt: is empty"),
         (_source("blank.txt"), "nothing is left of 5 bytes of text"),
         ({"cleaning": {"min_words": 9}}, "3 sentences were shorter than cleaning.min_words = 9"),
+        ({"cleaning": {"min_words": 9}, "graphs": [{"files": "good.tsv"}]}, "3 sentences were shorter than"),
         (_source("latin.txt"), "latin.txt: byte 1 of the file is not UTF-8"),
         (_source("a.txt", format="jsonl"), "a.txt, byte 0: not a line of JSON"),
         ({"graphs": [{"files": "nowhere.tsv"}]}, "nowhere.tsv: none of the graph's names occurs in 42 bytes"),

@@ -148,3 +148,13 @@ def test_real_data(shared_data: Path, letters: GlmTokenizer) -> None:
     found = texts(instructions, 200, letters)
     assert {labels for _, labels in found} >= {"Yes<eop>", "No<eop>"}
     assert any("=" in labels and "<<" in labels for _, labels in found)
+
+
+def test_the_files_that_options_name() -> None:
+    """By which an experiment knows that they changed."""
+    from model_zoo.glm.pretraining.options import Options
+
+    sources = [{"files": "a.json", "template": "x ||| y"}, {"files": ["b.json", "/c.json"], "templates": "t.yaml"}]
+    options = Options.model_validate({"instructions": {"root": "r", "sources": sources}})
+    assert options.reads() == ["r/a.json", "r/b.json", "/c.json", "r/t.yaml"]
+    assert Options().reads() == []
