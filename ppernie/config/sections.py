@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from ppernie.peft import Lora, Prefix
 from ppernie.slim.distillation.settings import Distillation
-from ppernie.slim.pruning.settings import Layers, Vocabulary
+from ppernie.slim.pruning.settings import Layers, Vocabulary, Width
 from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
@@ -323,6 +323,9 @@ class SlimSection(Section):
         default=None, description="Keep the tokens that the data has, and the positions it needs; null keeps all"
     )
     layers: Layers | None = Field(default=None, description="Keep some of the layers; null keeps all")
+    width: Width | None = Field(
+        default=None, description="Keep the most important heads and neurons, at several widths; null keeps all"
+    )
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
     )

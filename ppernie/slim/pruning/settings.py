@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ppernie.slim.distillation.settings import HardLabels, LayerLoss, SoftLabels
+
 
 class _Fields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,3 +39,28 @@ class Layers(_Fields):
         Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)],
         AfterValidator(_ascending),
     ] = Field(description="How many, spread evenly and the last among them, or which, counted from 1")
+
+
+def _each_once(widths: list[float]) -> list[float]:
+    if len(set(widths)) < len(widths):
+        raise ValueError(f"{widths} names a width twice")
+    return widths
+
+
+class Width(_Fields):
+    """Fewer heads and neurons (DynaBERT: Hou et al. 2020, arXiv:2004.04037).
+
+    One network learns at all widths at once from the one that it was; without a loss the least important are cut, and
+    nothing is trained.
+    """
+
+    widths: Annotated[list[Annotated[float, Field(gt=0, le=1)]], AfterValidator(_each_once)] = Field(
+        min_length=1,
+        description="Shares of heads and neurons to keep; the recipe goes on with the first, the others lie beside the"
+        " run (width/widths)",
+    )
+    hidden: LayerLoss | None = Field(
+        default=LayerLoss(weight=0.1), description="Squared difference of hidden states, the embeddings' among them"
+    )
+    soft: SoftLabels | None = Field(default=SoftLabels(), description="The answers of the network before")
+    hard: HardLabels | None = Field(default=None, description="The labels")
