@@ -15,6 +15,7 @@ import paddle
 
 from ppernie.engine.evaluate import network_inputs
 from ppernie.errors import UserError
+from ppernie.slim.distillation.teacher import frozen
 from ppernie.slim.pruning.groups import Group, Groups
 from ppernie.slim.pruning.masks import Masks, ones
 from ppernie.slim.scores import eval_batches
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def importance(
     network: paddle.nn.Layer, task: Task, description: ModelDescription, groups: Groups, config: Config
 ) -> dict[str, np.ndarray]:
-    """float64 [units] by ``Group.row``, summed over the batches of ``Data.eval``.
+    """float64 [units] by ``Group.row``, summed over the batches of ``Data.eval``; the network is frozen by it.
 
     Heads that all layers share something by have the sum over the layers.
 
@@ -38,15 +39,17 @@ def importance(
     if not task.objectives:
         raise UserError(f"Slim.width: {description.task_name} has no loss of its own to rank heads and neurons by")
     masks, sums = Masks(network, groups.own), {group.row: np.zeros(group.units) for group in groups.own}
-    network.eval()
+    frozen(network)
     for arrays in eval_batches(task, description, config):
         batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
         values, units = ones(groups.own), task.weights(arrays)
         with masks.over(values):
             losses = task.losses(network(**network_inputs(task, batch)), batch)
         means = [task.objectives[name] * loss / max(units[name], 1.0) for name, loss in losses.items()]
-        for row, gradient in zip(values, paddle.grad(paddle.add_n(means), list(values.values())), strict=True):
-            sums[row] += np.abs(gradient.numpy())
+        paddle.add_n(means).backward()
+        for row, mask in values.items():
+            assert mask.grad is not None
+            sums[row] += np.abs(mask.grad.numpy())
     if groups.shared:
         heads = [group.row for group in groups.own if group.are_heads]
         sums |= dict.fromkeys(heads, np.sum([sums[row] for row in heads], axis=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ppernie.slim.distillation.settings import HardLabels, LayerLoss, SoftLabels
 
@@ -63,4 +63,10 @@ class Width(_Fields):
         default=LayerLoss(weight=0.1), description="Squared difference of hidden states, the embeddings' among them"
     )
     soft: SoftLabels | None = Field(default=SoftLabels(), description="The answers of the network before")
-    hard: HardLabels | None = Field(default=None, description="The labels")
+    hard: HardLabels | None = Field(default=None, description="The labels, beside hidden or soft")
+
+    @model_validator(mode="after")
+    def _labels_are_beside(self) -> Width:
+        if self.hard and not (self.hidden or self.soft):
+            raise ValueError("hard goes with hidden or soft, which the widths learn from")
+        return self

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ppernie.architectures import EncoderConfig
 from ppernie.errors import UserError
 from ppernie.slim.distillation.folder import distil_folder
 from ppernie.slim.distillation.settings import Distillation
@@ -49,7 +50,7 @@ def prune_width(source: Path, target: Path, options: Width, config: Config) -> N
     run = Path(config.Global.output_dir) / "width"
     folder = start_of(source, run, lambda start: order_units(source, start, config))
     losses = {name: loss for name in ("hidden", "soft", "hard") if (loss := getattr(options, name)) is not None}
-    if losses:
+    if options.hidden or options.soft:
         distillation = Distillation(teacher=str(folder), widths=options.widths, **losses)
         folder, _ = distil_folder(folder, folder, run, distillation, config)
     model = open_model(folder)
@@ -98,6 +99,11 @@ def _check(model: Model, options: Width) -> None:
     """Whether all widths can be, before anything is computed."""
     if "head_dim" not in type(model.config).model_fields:
         raise UserError(f"{_KEY}: {model.description.arch['name']} has no head_dim, so its heads stay")
+    if (options.hidden or options.soft) and not isinstance(model.config, EncoderConfig):
+        raise UserError(
+            f"{_KEY}: text encoders alone learn from another network, and {model.description.arch['name']} is none; "
+            "set hidden and soft to null, which cuts without training"
+        )
     groups = _groups(model)
     for width in options.widths:
         for group in groups.own:
