@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ppernie.errors import UserError
 from ppernie.files import writing
 from ppernie.slim.pruning.layers import drop_layers
+from ppernie.slim.pruning.sparsity import prune_weights
 from ppernie.slim.pruning.vocabulary import prune_vocabulary
 from ppernie.slim.pruning.width import prune_width
 from ppernie.slim.weight_only import Scheme
@@ -28,6 +29,7 @@ _STEPS: dict[str, Callable[[Path, Path, Any, Config], None]] = {
     "vocabulary": prune_vocabulary,
     "layers": drop_layers,
     "width": prune_width,
+    "sparsity": prune_weights,
     "weight_only": _quantize,
 }
 

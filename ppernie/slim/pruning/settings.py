@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ppernie.slim.distillation.settings import HardLabels, LayerLoss, SoftLabels
 
+#: A share of a run, or a number of steps.
+Amount = Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=0)]
+
 
 class _Fields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -70,3 +73,14 @@ class Width(_Fields):
         if self.hard and not (self.hidden or self.soft):
             raise ValueError("hard goes with hidden or soft, which the widths learn from")
         return self
+
+
+class Sparsity(_Fields):
+    """Single weights become 0, the smallest ones of each matrix first (Zhu and Gupta 2017, arXiv:1710.01878)."""
+
+    target: float = Field(gt=0, lt=1, description="Share of 0 at the end, in each matrix of the layers")
+    begin: Amount = Field(default=0, description="Where it begins to grow: a share of the run (0.1) or steps (100)")
+    end: Amount = Field(
+        default=0.5, description="Where it reaches the target, a share or steps; the rest of the run recovers"
+    )
+    every: int = Field(default=10, ge=1, description="Steps between two prunings")

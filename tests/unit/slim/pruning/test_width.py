@@ -59,7 +59,8 @@ def small(request: pytest.FixtureRequest, make_folder: Callable[..., Path]) -> P
     """A classifier of four heads and ten neurons a layer."""
     name = getattr(request, "param", "ernie3/ErnieForSequenceClassification")
     labels = {"name": "sequence_classification", "labels": ["动词", "地名", "成语"]}
-    return make_folder(name, labels, num_attention_heads=4, intermediate_size=10)
+    rates = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
+    return make_folder(name, labels, num_attention_heads=4, intermediate_size=10, **rates)
 
 
 several_families = pytest.mark.parametrize(
@@ -150,15 +151,15 @@ def test_a_width_is_the_network_with_the_others_masked(small: Path, prune: Calla
 def test_all_widths_learn_from_the_network_before(
     small: Path, prune: Callable[..., Any], records: Callable[..., Any]
 ) -> None:
-    target, config = prune(0.5, 1.0, **{"Train.epochs": 4})
+    target, config = prune(0.5, 1.0, **{"Train.epochs": 2, "Optimizer.learning_rate": 1e-2, "Eval.every": 100})
     run = run_folder(config)
     lines = records(config.model_copy(update={"Global": config.Global.model_copy(update={"output_dir": str(run)})}))
     assert {"hidden", "soft", "1.0.hidden", "1.0.soft"} <= set(lines[0]) and "hard" not in lines[0]
     total = sum(lines[0][f"{width}soft"] + 0.1 * lines[0][f"{width}hidden"] for width in ("", "1.0."))
     assert lines[0]["loss"] == pytest.approx(total, rel=1e-5)
-    for name in ("hidden", "soft", "1.0.hidden"):
-        first, last = (np.mean([line[name] for line in part]) for part in (lines[:5], lines[-5:]))
-        assert last < first, name
+    # The whole network has nothing to learn at first.
+    assert lines[0]["1.0.hidden"] < 1e-10 < lines[0]["hidden"]
+    assert np.mean([line["hidden"] for line in lines[-5:]]) < 0.9 * np.mean([line["hidden"] for line in lines[:5]])
     names = set(read_weights(run / "best_model"))
     assert names == set(read_weights(small)) and names == set(read_weights(target))
 
