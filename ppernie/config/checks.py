@@ -24,6 +24,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_pipeline(value, report)
     _check_tuning(value, report)
     _check_distillation(value, report)
+    _check_sparsity(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -164,3 +165,13 @@ def _check_distillation(value: Any, report: Report) -> None:
     for adapters in ("lora", "prefix"):
         if value(f"Tuning.{adapters}") is not None:
             report.add(("Tuning", adapters), "goes without Slim.distillation; leave one of them out")
+
+
+def _check_sparsity(value: Any, report: Report) -> None:
+    if value("Train.sparsity") is None:
+        return
+    if value("Distributed.sharding_stage") in (2, 3):
+        report.add(("Distributed", "sharding_stage"), "Train.sparsity needs whole weights; take stage 1")
+    for adapters in ("lora", "prefix"):
+        if value(f"Tuning.{adapters}") is not None:
+            report.add(("Tuning", adapters), "leaves the weights as they are; goes without Train.sparsity")

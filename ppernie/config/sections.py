@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from ppernie.peft import Lora, Prefix
 from ppernie.slim.distillation.settings import Distillation
-from ppernie.slim.pruning.settings import Layers, Vocabulary
+from ppernie.slim.pruning.settings import Layers, Sparsity, Vocabulary, Width
 from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
@@ -281,6 +281,9 @@ class TrainSection(Section):
         default=None, description="Watch for jumps of the loss and of the gradient norm; null does not"
     )
     rollback: Rollback = Field(default=Rollback(), description="When a run goes back to a checkpoint")
+    sparsity: Sparsity | None = Field(
+        default=None, description="Zeros that grow in the layers' matrices while they learn; null leaves them"
+    )
     skip: list[StepRange] = Field(
         default=[], description="Steps to leave out with their data, such as [[40701, 40900]]; they count all the same"
     )
@@ -331,6 +334,12 @@ class SlimSection(Section):
         default=None, description="Keep the tokens that the data has, and the positions it needs; null keeps all"
     )
     layers: Layers | None = Field(default=None, description="Keep some of the layers; null keeps all")
+    width: Width | None = Field(
+        default=None, description="Keep the most important heads and neurons, at several widths; null keeps all"
+    )
+    sparsity: Sparsity | None = Field(
+        default=None, description="Fine-tune with ever more zeros in the layers' matrices; null leaves them"
+    )
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
     )

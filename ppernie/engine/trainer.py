@@ -8,12 +8,13 @@ import logging
 import math
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ppernie import checkpoints
+from ppernie import checkpoints, registry
 from ppernie.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 from ppernie.engine.accumulation import Accumulation, MicroBatch
 from ppernie.engine.batches import training_batches
@@ -36,6 +37,7 @@ from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share
+from ppernie.slim.pruning.zeros import Zeros
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -113,6 +115,11 @@ class Trainer:
         self.dropout = DropoutScale(self.model) if growing else None
         points = train.embedding_gradient
         self.embedding_gradient = EmbeddingGradient(self.model, points) if points else None
+        self.zeros = (
+            Zeros(self.model, registry.arch_plan(config.Arch.name), train.sparsity, self.total)
+            if train.sparsity
+            else None
+        )
         attempt = ranks.broadcast_object(uuid.uuid4().hex[:12])
         writers = checkpoints.Ranks(self.topology.rank, self.topology.world, attempt)
         self.checkpoints = Checkpoints(
@@ -235,7 +242,8 @@ class Trainer:
         if factor != 1.0:
             scale_gradients(self.optimizer.parameters.values(), factor)
         rate = learning_rate(section.schedule, section.learning_rate, step, self.total)
-        self.optimizer.step(rate)
+        with self.zeros.kept(step + 1) if self.zeros is not None else nullcontext():
+            self.optimizer.step(rate)
         self.optimizer.clear_grad()
         if self.precision.dynamic:
             stated["loss_scale"] = scale
@@ -261,6 +269,8 @@ class Trainer:
             return
         metrics = self._metrics()
         recorder.evaluation({"step": self.state.step, **metrics})
+        if self.zeros is not None and not self.zeros.complete(self.state.step):
+            return
         value = -metrics[self.metric] if self.metric in _LOWER_IS_BETTER else metrics[self.metric]
         value = -math.inf if math.isnan(value) else value
         if self.state.best is None or value > self.state.best:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ppernie.errors import UserError
 from ppernie.files import writing
 from ppernie.slim.pruning.layers import drop_layers
+from ppernie.slim.pruning.sparsity import prune_weights
 from ppernie.slim.pruning.vocabulary import prune_vocabulary
+from ppernie.slim.pruning.width import prune_width
 from ppernie.slim.weight_only import Scheme
-from ppernie.zoo.layerwise import convert_layers
+from ppernie.zoo.layerwise import check_new, convert_layers
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -26,6 +28,8 @@ def _quantize(source: Path, target: Path, scheme: Scheme, config: Config) -> Non
 _STEPS: dict[str, Callable[[Path, Path, Any, Config], None]] = {
     "vocabulary": prune_vocabulary,
     "layers": drop_layers,
+    "width": prune_width,
+    "sparsity": prune_weights,
     "weight_only": _quantize,
 }
 
@@ -40,6 +44,7 @@ def compress(source: Path, target: Path, config: Config) -> None:
     steps = [(step, options) for key, step in _STEPS.items() if (options := getattr(config.Slim, key)) is not None]
     if not steps:
         raise UserError(f"Slim names no step; set one of {', '.join(f'Slim.{key}' for key in _STEPS)}")
+    check_new(target)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as between:

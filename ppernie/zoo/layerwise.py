@@ -47,7 +47,7 @@ def convert_layers(source: str | Path, target: Path, variant: str | None = None,
     Raises:
         UserError: the source cannot be read or quantised, or the target is there already or cannot be written.
     """
-    _check_new(target)
+    check_new(target)
     opened = _open(Path(source), variant, scheme is not None)
     plan = registry.arch_plan(opened.description.arch["name"])
     save_layers(target, opened.tensors, opened.description, plan, scheme, opened.tokenizer)
@@ -66,7 +66,7 @@ def convert_to_shards(
         UserError: the source cannot be read, its family has no shards, its network cannot be cut or quantised so, or
             the target is there already or cannot be written.
     """
-    _check_new(target)
+    check_new(target)
     opened = _open(Path(source), variant, scheme is not None)
     family = opened.description.arch["name"].partition("/")[0]
     shards = _shards([family])
@@ -107,7 +107,8 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
     return None
 
 
-def _check_new(target: Path) -> None:
+def check_new(target: Path) -> None:
+    """Raises UserError where a folder to be written is there already."""
     with writing(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UserError(f"{target}: is there already; name a new folder")

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ppernie import registry
 from ppernie.architectures import EncoderConfig
 from ppernie.errors import UserError
 from ppernie.slim.distillation.answers import check_answers, count_answers
@@ -46,7 +47,7 @@ class Distiller:
 
     Attributes:
         objectives: factors of the losses by name: ``hidden``, ``attention``, ``relation``, ``sentence`` and ``soft``,
-            a student's with its name before, as in ``nano.hidden``.
+            a student's or another width's with its name before, as in ``nano.hidden`` and ``0.5.hidden``.
         teacher: opened; None where the run's own network is the only teacher.
         students: that learn beside the run's own network, by name.
 
@@ -69,6 +70,9 @@ class Distiller:
         for own, student in self.students.items():
             master = self.teacher.config if student.by_teacher and self.teacher is not None else config
             self.links[own] = link(section, student.learning, master)
+        self._check_widths()
+        self.links |= {_width_name(width): self.links[OWN] for width in section.widths[1:]}
+        self._arch, self._config = description.arch["name"], config
         self._factors = {
             loss: getattr(section, loss).weight
             for loss in ("hidden", "attention", "relation", "sentence", "soft")
@@ -88,6 +92,14 @@ class Distiller:
             raise UserError(
                 f"Slim.distillation.{layers[0]}: {name} passes the network more than once, and layers are learnt from "
                 "one pass; take soft and hard alone"
+            )
+
+    def _check_widths(self) -> None:
+        if self.section.widths and len(set(self.links[OWN].widths)) > 1:
+            own, teacher = self.links[OWN].widths
+            raise UserError(
+                f"Slim.distillation.widths: a network of several widths learns from one as wide as its own whole, "
+                f"{own} and not {teacher}"
             )
 
     def augment_items(self, items: list[Item], examples: Sequence[Example]) -> list[Item]:
@@ -126,7 +138,8 @@ class Distiller:
         from ppernie.slim.distillation.companions import Companions, add_companions
 
         students = {name: student.build(self.task) for name, student in self.students.items()}
-        add_companions(network, Companions(self.links, students))
+        # Of several widths, the hidden states are as wide as the teacher's, and compared as they are.
+        add_companions(network, Companions({} if self.section.widths else self.links, students))
 
     def start(self, network: paddle.nn.Layer) -> None:
         """Reads the teacher, listens to all networks, and asks for the words of an augmentation.
@@ -136,11 +149,13 @@ class Distiller:
         """
         from ppernie.slim.distillation.companions import companions_of
         from ppernie.slim.distillation.taps import Taps
+        from ppernie.slim.pruning.masks import Widths
 
+        self._own = network
         self._companions = companions_of(network)
         heard: dict[str, tuple[set[int], set[int]]] = {name: (set(), set()) for name in ("", OWN, *self.students)}
         for name, own in self.links.items():
-            for side, heard_of in enumerate((name, self._master(name))):
+            for side, heard_of in enumerate((self._network_of(name), self._master(name))):
                 heard[heard_of][0].update(own.hidden_of(side))
                 heard[heard_of][1].update(own.projected_of(side))
         networks = {OWN: network, **{name: self._companions.students[name] for name in self.students}}
@@ -148,13 +163,20 @@ class Distiller:
             student.start(networks[name], self.task)
         if self.teacher is not None:
             self._network = networks[""] = self.teacher.load(self.task)
+        if self.section.widths:
+            self._widths = Widths(network, registry.arch_plan(self._arch), self._config, self.section.widths)
         self._taps = {name: Taps(listened, *heard[name]) for name, listened in networks.items()}
         if self._masked_words is not None:
             self._masked_words.ask()
 
     def _master(self, name: str) -> str:
         """Whom a network learns from: the frozen teacher has no name."""
-        return "" if name == OWN or self.students[name].by_teacher else OWN
+        student = self.students.get(name)
+        return "" if student is None or student.by_teacher else OWN
+
+    def _network_of(self, name: str) -> str:
+        """The network that a learner is: a width is the run's own."""
+        return name if name in self.students else OWN
 
     def weights(self, batch: Batch) -> dict[str, float]:
         """What each loss is averaged over: tokens, cells of two tokens, texts or answers."""
@@ -182,7 +204,7 @@ class Distiller:
             learner = own if name == OWN else self._pass(name, batch)
             lesson = own.constant() if self._master(name) == OWN else teacher
             assert lesson is not None
-            project = functools.partial(self._companions.project, name)
+            project = _as_it_is if self.section.widths else functools.partial(self._companions.project, name)
             sums = compare(self.section, self.links[name], self.task, project, learner, lesson, batch)
             found |= {_named(name, loss): value for loss, value in sums.items()}
         return found
@@ -194,8 +216,12 @@ class Distiller:
     def _pass(self, name: str, batch: Mapping[str, paddle.Tensor]) -> Lesson:
         from ppernie.slim.distillation.lessons import Lesson
 
-        outputs = self._companions.students[name](**self._inputs(batch))
-        return Lesson(self._taps[name].take(), outputs)
+        if name in self.students:
+            outputs = self._companions.students[name](**self._inputs(batch))
+        else:
+            with self._widths.at(float(name)):
+                outputs = self._own(**self._inputs(batch))
+        return Lesson(self._taps[self._network_of(name)].take(), outputs)
 
     def _teach(self, batch: Mapping[str, paddle.Tensor]) -> Lesson | None:
         import paddle
@@ -212,6 +238,14 @@ class Distiller:
         with paddle.no_grad():
             outputs = self._network(**inputs)
         return Lesson(self._taps[""].take(), outputs)
+
+
+def _width_name(width: float) -> str:
+    return str(width)
+
+
+def _as_it_is(layer: int, states: paddle.Tensor) -> paddle.Tensor:
+    return states
 
 
 def _named(name: str, loss: str) -> str:

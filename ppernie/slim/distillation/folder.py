@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppernie.config.sections import ArchSection
-from ppernie.zoo.folder import read_description
+from ppernie.slim.runs import train_folder
 
 if TYPE_CHECKING:
     from ppernie.config import Config
@@ -31,15 +30,5 @@ def distil_folder(
         UserError: a folder is no model folder, or the two models and the losses do not fit.
         Interrupted: a signal came; the state is saved.
     """
-    from ppernie.engine.train import train
-
-    description = read_description(student)
-    arch = ArchSection(name=description.arch["name"], variant=None, model=description.arch_config())
-    place = {"output_dir": str(output), "pretrained_model": str(student)}
-    sections = {
-        "Arch": arch,
-        "Global": config.Global.model_copy(update=place),
-        "Slim": config.Slim.model_copy(update={"distillation": losses.model_copy(update={"teacher": str(teacher)})}),
-    }
-    results = train(config.model_copy(update=sections), "auto")
+    results = train_folder(student, output, config, losses.model_copy(update={"teacher": str(teacher)}))
     return output / "best_model", results

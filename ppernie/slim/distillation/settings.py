@@ -14,6 +14,7 @@ LayerMap = Annotated[
         " deep), last (the last from the last, the others from none), or the teacher's layer for each, from 1"
     ),
 ]
+Width = Annotated[float, Field(gt=0, le=1)]
 StudentName = Annotated[str, Field(pattern="^[a-z0-9_-]+$")]
 
 
@@ -111,6 +112,11 @@ class Distillation(_Fields):
         default={}, description="Networks that learn at the same time, by the names of their folders"
     )
     augmentation: Augmentation | None = Field(default=None, description="Other words in the training texts")
+    widths: list[Width] = Field(
+        default=[],
+        description="Shares of its own heads and neurons, the first ones of each layer, with which the run's network "
+        "learns, at all of them at once; it is evaluated with the first share (DynaBERT: Hou et al. 2020)",
+    )
 
     @model_validator(mode="after")
     def _someone_teaches(self) -> Distillation:
@@ -125,6 +131,8 @@ class Distillation(_Fields):
             raise ValueError("nothing is learnt from it; set hidden, attention, relation, sentence or soft")
         if self.teacher is None and not self.students:
             raise ValueError("names neither a teacher nor students")
+        if self.teacher is None and self.widths:
+            raise ValueError("widths: learn from the teacher, and none is named")
         if self.teacher is None and self.hard is None:
             raise ValueError("without a teacher the network has only its own task to learn; set hard: {}")
         return self

@@ -40,5 +40,5 @@ CLASSIFIERS = ("ernie3/ErnieForSequenceClassification", "ernie_gram/ErnieGramFor
 
 @pytest.fixture(params=CLASSIFIERS)
 def classifier(request: pytest.FixtureRequest, make_folder: Callable[..., Path]) -> Path:
-    """A classifier of four layers."""
+    """A classifier of four layers, of several families."""
     return make_folder(request.param, CLASSES, num_hidden_layers=4)
