@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from ppernie.config.sections import Config
-from ppernie.slim.scores import scores, weight_megabytes
+from ppernie.slim.scores import megabytes, scores
 from ppernie.slim.weight_only import Scheme
 from ppernie.table import render
 from ppernie.zoo.layerwise import convert_layers
@@ -23,7 +23,7 @@ def benchmark(folder: Path, config: Config, group_size: int) -> str:
     Raises:
         UserError: the folder or the data cannot be read, or the weights not be quantised so.
     """
-    plain = scores(folder, config)["loss"]
+    plain = scores(folder, config).metrics["loss"]
     rows = [_row("float", folder, plain, plain)]
     for bits in (8, 4):
         for group in (None, group_size):
@@ -32,14 +32,14 @@ def benchmark(folder: Path, config: Config, group_size: int) -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 quantized = Path(scratch) / "model"
                 convert_layers(folder, quantized, scheme=scheme)
-                rows.append(_row(name, quantized, scores(quantized, config)["loss"], plain))
+                rows.append(_row(name, quantized, scores(quantized, config).metrics["loss"], plain))
     return render(rows)
 
 
 def _row(name: str, folder: Path, loss: float, plain: float) -> dict[str, object]:
     return {
         "weights": name,
-        "MB": f"{weight_megabytes(folder):.1f}",
+        "MB": f"{megabytes(folder):.1f}",
         "loss": f"{loss:.5f}",
         "change": f"{100 * (loss / plain - 1):+.3f}%",
     }

@@ -24,6 +24,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_pipeline(value, report)
     _check_tuning(value, report)
     _check_distillation(value, report)
+    _check_recipe(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -164,3 +165,8 @@ def _check_distillation(value: Any, report: Report) -> None:
     for adapters in ("lora", "prefix"):
         if value(f"Tuning.{adapters}") is not None:
             report.add(("Tuning", adapters), "goes without Slim.distillation; leave one of them out")
+
+
+def _check_recipe(value: Any, report: Report) -> None:
+    if value("Slim.weight_only") is not None and value("Slim.export"):
+        report.add(("Slim", "export"), "no static graph keeps the weights of Slim.weight_only; leave one of them out")

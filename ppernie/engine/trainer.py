@@ -36,6 +36,7 @@ from ppernie.nn.dropout import DropoutScale
 from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share
+from ppernie.tasks.base import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from ppernie.tasks.pretraining import PretrainingTask
 
 logger = logging.getLogger("ppernie")
-
-_LOWER_IS_BETTER = ("loss", "perplexity")
 
 
 @dataclass
@@ -261,7 +260,7 @@ class Trainer:
             return
         metrics = self._metrics()
         recorder.evaluation({"step": self.state.step, **metrics})
-        value = -metrics[self.metric] if self.metric in _LOWER_IS_BETTER else metrics[self.metric]
+        value = -metrics[self.metric] if self.metric in LOWER_IS_BETTER else metrics[self.metric]
         value = -math.inf if math.isnan(value) else value
         if self.state.best is None or value > self.state.best:
             self.state.best, self.state.best_step, self.state.stale = value, self.state.step, 0

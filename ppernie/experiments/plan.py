@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppernie.config import Config
+from ppernie.config.digest import digest
 from ppernie.config.loader import read_settings
 from ppernie.config.settings import KeyPath, Settings, dotted
 from ppernie.config.validation import validate
@@ -170,8 +169,7 @@ def _make_run(origin: _Origin, seed: int, parent: Run | None, folder: Path, thre
     config = validate(settings)
     metrics = origin.metrics()
     _check_data(config, metrics, settings.source)
-    digest = _digest(config, parent)
-    name = f"{origin.title}-seed{seed}-{digest}"
+    name = f"{origin.title}-seed{seed}-{_digest(config, parent)}"
     ends: dict[str, Any] = {"output_dir": str(folder / name)}
     if parent is not None:
         ends["pretrained_model"] = str(parent.folder / "best_model")
@@ -198,4 +196,4 @@ def _digest(config: Config, parent: Run | None) -> str:
     values["Global"] = {key: value for key, value in values["Global"].items() if key not in _FREE}
     if parent is not None:
         values["Global"]["pretrained_model"] = parent.name
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(values)
