@@ -18,7 +18,7 @@ GATE = {"points": 10.0}
 @pytest.fixture
 def source(make_config: Callable[..., Config], tmp_path: Path) -> Path:
     """The model folder of a small run."""
-    train(make_config(**{"Train.epochs": 6, "Optimizer.learning_rate": 1e-2}))
+    train(make_config(**{"Train.epochs": 6, "Train.save_every": 60, "Eval.every": 60, "Optimizer.learning_rate": 1e-2}))
     return tmp_path / "run" / "best_model"
 
 

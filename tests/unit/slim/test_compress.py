@@ -40,7 +40,13 @@ def test_a_model_and_what_it_becomes(trained: Path, tmp_path: Path, capsys: pyte
     assert head == ["step", "parameters", "fewer", "MB", "accuracy"]
     assert (before[0], after[0], after[2]) == ("source", "weight_only", "1.00") and before[1] == after[1]
     folder = tmp_path / "run" / "compressed"
-    assert {path.name for path in folder.iterdir()} == {".lock", "steps", "model", "compress_results.json", "results.md"}
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock",
+        "steps",
+        "model",
+        "compress_results.json",
+        "results.md",
+    }
     opened = open_layers(folder / "model")
     assert opened.scheme == Scheme(bits=8, group_size=8)
     found = json.loads((folder / "compress_results.json").read_text())

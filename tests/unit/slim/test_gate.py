@@ -103,8 +103,9 @@ def test_a_model_broken_on_purpose(
         shutil.copytree(source, target)
 
     monkeypatch.setattr(recipes, "_STEPS", {"distil": whole, "weight_only": broken, "export": recipes._STEPS["export"]})
-    config = recipe(distil={"stages": {"any": {"config": __file__}}}, weight_only={"bits": 8}, gate={"points": 15.0})
-    monkeypatch.setattr(recipes, "described", lambda options: [])
+    (tmp_path / "student.yaml").write_text("Train: {}\n", encoding="utf-8")
+    student = {"stages": {"one": {"config": str(tmp_path / "student.yaml")}}}
+    config = recipe(distil=student, weight_only={"bits": 8}, gate={"points": 15.0})
     with pytest.raises(UserError, match=r"Slim.weight_only: broke the model: accuracy was .* examples of Data.eval"):
         compress(source, tmp_path / "out", config)
     assert {path.name for path in (tmp_path / "out" / "steps").iterdir() if path.is_dir()} == {
