@@ -42,8 +42,13 @@ def check_step(gate: Gate, step: str, source: Scores, scores: Scores, folder: Pa
         folder: what the step has written.
 
     Raises:
-        UserError: it lost more than the gate allows, or its score is not finite.
+        UserError: it lost more than the gate allows, its score is not finite, or it is of another task.
     """
+    if scores.metric != source.metric:
+        raise UserError(
+            f"Slim.{step}: ends with {folder}, which is scored by {scores.metric}, and the model to compress by "
+            f"{source.metric}; let the step end with that one's task"
+        )
     lost = _lost(source, scores)
     if lost <= gate.points:
         return
