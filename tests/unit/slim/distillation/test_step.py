@@ -78,5 +78,7 @@ def test_a_teacher_of_another_vocabulary(
 def test_a_student_that_does_not_answer(
     source: Path, recipe: Callable[..., Config], stages: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="Slim.distil: ends with .*1-distil, which is scored by loss, and .* by accuracy"):
+    with pytest.raises(
+        UserError, match="Slim.distil: ends with .*1-distil, which is scored by loss, and .* by accuracy"
+    ):
         compress(source, tmp_path / "out", recipe(distil=stages(("adaptive",))))
