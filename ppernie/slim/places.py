@@ -18,7 +18,7 @@ class Place:
     """A step's folder; beside it ``NAME.json`` says what it was made of and how good it is.
 
     Attributes:
-        folder: what the step writes; what it needs on the way has names that begin with this one's.
+        folder: what the step writes.
         key: differs where anything differs that the step depends on.
     """
 
@@ -28,7 +28,7 @@ class Place:
     def claim(self) -> None:
         """Makes way for the step: what was made of something else is removed, and so is what a kill left half made.
 
-        What else a step that was cut short has left is its own to go on with.
+        ``runs`` of a step that was cut short stay.
         """
         told = self._told()
         if told.get("key") != self.key:
@@ -37,6 +37,11 @@ class Place:
             self.record()
         elif not told.get("made"):
             _remove(self.folder)
+
+    @property
+    def runs(self) -> Path:
+        """Where the step puts what it needs on the way, such as a training run; a step that goes on finds it there."""
+        return self.folder.with_name(f"{self.folder.name}.runs")
 
     @property
     def made(self) -> bool:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ppernie")
 
-#: From a model folder to another, as the options of a key of the section say.
+#: From a model folder to another, as the options of a key of the section say; training runs of its own go into the
+#: config's ``Global.output_dir``.
 Step = Callable[[Path, Path, Any, "Config"], None]
 
 _STEPS_FOLDER, _MODEL = "steps", "model"
@@ -135,9 +136,11 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
 
 
 def _make(step: _Named, source: Path, place: Place, config: Config) -> None:
+    # A run is the step's, and goes with it where that is made anew.
+    own = config.model_copy(update={"Global": config.Global.model_copy(update={"output_dir": str(place.runs)})})
     try:
         with writing(place.folder):
-            step.run(source, place.folder, step.options, config)
+            step.run(source, place.folder, step.options, own)
             place.record(made=True)
     except UserError as error:
         raise UserError(f"Slim.{step.name}: {error}") from error

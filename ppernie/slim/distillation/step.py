@@ -22,7 +22,8 @@ def distil(source: Path, target: Path, options: Distil, config: Config) -> None:
 
     Args:
         source: model folder of the teacher.
-        target: model folder of the student; the runs lie beside it, in ``NAME.runs``.
+        target: model folder of the student.
+        config: its ``Global`` is where and on which device the stages run.
 
     Raises:
         UserError: a stage's config is wrong, or student, teacher and losses do not fit each other.
@@ -34,7 +35,7 @@ def distil(source: Path, target: Path, options: Distil, config: Config) -> None:
     stages = {
         name: stage.model_copy(update={"override": [*own, *stage.override]}) for name, stage in options.stages.items()
     }
-    chain = Chain(output_dir=str(target.with_name(f"{target.name}.runs")), stages=stages)
+    chain = Chain(output_dir=config.Global.output_dir, stages=stages)
     run_chain(_PLACE, chain)
     link_folder(Path(stage_folder(chain, list(stages)[-1])) / "best_model", target)
 
