@@ -64,6 +64,23 @@ def recover_folder(target: Path) -> None:
     shutil.rmtree(target.with_name(f"{target.name}.tmp"), ignore_errors=True)
 
 
+def link_folder(source: Path, target: Path) -> None:
+    """A second folder of the same files, there whole or not at all; on one file system their bytes are there once.
+
+    Raises:
+        UserError: as ``new_folder``.
+    """
+    with new_folder(target) as temporary:
+        shutil.copytree(source, temporary, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def write_file(target: Path, text: str) -> None:
     """Replaces a text file in one step."""
     temporary = target.with_name(f"{target.name}.tmp")

@@ -8,18 +8,17 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
+from ppernie.bench.side import median_seconds, serve
+
 LENGTH, LABELS, TOLERANCE = 128, 2, 1e-4
 ARCH = "ernie3/ErnieForSequenceClassification"
 ONNX = "model.onnx"
-_TURN_SECONDS = 0.3
 
 Inputs = Mapping[str, np.ndarray]
 Forward = Callable[[Inputs], np.ndarray]
@@ -101,7 +100,6 @@ SIDES: dict[str, Callable[[dict[str, Any], Path], Forward]] = {
 
 def main(side: str, variant: str, folder: str, batch: str) -> None:
     """Serves until the input ends; the sides ``export`` and ``export_onnx`` write files and time nothing."""
-    from ppernie.bench.side import serve
     from ppernie.zoo import manifest
 
     architecture = manifest.find(variant).architecture
@@ -121,14 +119,7 @@ def main(side: str, variant: str, folder: str, batch: str) -> None:
 
 
 def _turn(forward: Forward, inputs: Inputs) -> dict[str, object]:
-    """One run to warm up, then as many as fit into a turn."""
-    output = forward(inputs)
-    seconds: list[float] = []
-    while sum(seconds) < _TURN_SECONDS:
-        start = time.perf_counter()
-        forward(inputs)
-        seconds.append(time.perf_counter() - start)
-    return {"seconds": median(seconds), "output": output.ravel().tolist()}
+    return {"seconds": median_seconds(lambda: forward(inputs)), "output": forward(inputs).ravel().tolist()}
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 # OpenMP's idle threads spin for 0.2 s after their work, which would slow the next side.
 PAUSE_SECONDS = 0.3
+_TURN_SECONDS = 0.3
 
 
 class Side:
@@ -65,6 +67,17 @@ def ask_in_turn(sides: Mapping[str, Side], turns: int) -> dict[str, list[dict[st
         for side in sides.values():
             side.close()
     return answers
+
+
+def median_seconds(call: Callable[[], object]) -> float:
+    """Median time of a call: one to warm up, then as many as fit into a turn."""
+    call()
+    seconds: list[float] = []
+    while sum(seconds) < _TURN_SECONDS:
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def serve(prepare: Callable[[], Callable[[str], dict[str, object]]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppernie.config.sections import Config
-from ppernie.slim.scores import scores, weight_megabytes
+from ppernie.slim.scores import megabytes, scores
 from ppernie.slim.weight_only import Scheme
 from ppernie.slim.weight_only.folder import check_scheme
 from ppernie.table import render
@@ -40,7 +40,7 @@ def benchmark(folders: Sequence[Path], config: Config, group_size: int) -> str:
 
 
 def _rows(folder: Path, config: Config, schemes: Sequence[Scheme]) -> list[dict[str, object]]:
-    plain = scores(folder, config)["loss"]
+    plain = scores(folder, config).metrics["loss"]
     rows = [{"model": folder, **_row("float", folder, plain, plain)}]
     for scheme in schemes:
         group = scheme.group_size
@@ -48,14 +48,14 @@ def _rows(folder: Path, config: Config, schemes: Sequence[Scheme]) -> list[dict[
         with tempfile.TemporaryDirectory() as scratch:
             quantized = Path(scratch) / "model"
             convert_layers(folder, quantized, scheme=scheme)
-            rows.append({"model": folder, **_row(name, quantized, scores(quantized, config)["loss"], plain)})
+            rows.append({"model": folder, **_row(name, quantized, scores(quantized, config).metrics["loss"], plain)})
     return rows
 
 
 def _row(name: str, folder: Path, loss: float, plain: float) -> dict[str, object]:
     return {
         "weights": name,
-        "MB": f"{weight_megabytes(folder):.1f}",
+        "MB": f"{megabytes(folder):.1f}",
         "loss": f"{loss:.5f}",
         "change": f"{100 * (loss / plain - 1):+.3f}%",
     }

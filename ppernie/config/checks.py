@@ -25,6 +25,7 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
     _check_tuning(value, report)
     _check_distillation(value, report)
     _check_sparsity(value, report)
+    _check_recipe(value, report)
 
 
 def _check_task(value: Any, report: Report) -> None:
@@ -175,3 +176,8 @@ def _check_sparsity(value: Any, report: Report) -> None:
     for adapters in ("lora", "prefix"):
         if value(f"Tuning.{adapters}") is not None:
             report.add(("Tuning", adapters), "leaves the weights as they are; goes without Train.sparsity")
+
+
+def _check_recipe(value: Any, report: Report) -> None:
+    if value("Slim.weight_only") is not None and value("Slim.export"):
+        report.add(("Slim", "export"), "no static graph keeps the weights of Slim.weight_only; leave one of them out")

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from ppernie.peft import Lora, Prefix
-from ppernie.slim.distillation.settings import Distillation
+from ppernie.slim.distillation.settings import Distil, Distillation
 from ppernie.slim.pruning.settings import Layers, Sparsity, Vocabulary, Width
+from ppernie.slim.settings import Gate, Latency
 from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
@@ -330,6 +331,10 @@ class SlimSection(Section):
     distillation: Distillation | None = Field(
         default=None, description="Teachers that the run learns from; null learns from the data alone"
     )
+
+    distil: Distil | None = Field(
+        default=None, description="Go on with a student that learns from the model; null goes on with the model itself"
+    )
     vocabulary: Vocabulary | None = Field(
         default=None, description="Keep the tokens that the data has, and the positions it needs; null keeps all"
     )
@@ -342,6 +347,14 @@ class SlimSection(Section):
     )
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
+    )
+    export: bool = Field(default=False, description="End with a static graph, which section Export tells more of")
+
+    gate: Gate | None = Field(
+        default=Gate(), description="What the steps may cost on Data.eval; null lets every result pass"
+    )
+    latency: Latency | None = Field(
+        default=Latency(), description="How long an answer takes before and after; null measures none"
     )
 
 

@@ -38,6 +38,7 @@ from ppernie.optim.adamw import AdamW
 from ppernie.optim.schedules import learning_rate
 from ppernie.parallel.network import Share
 from ppernie.slim.pruning.zeros import Zeros
+from ppernie.tasks.base import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from ppernie.tasks.pretraining import PretrainingTask
 
 logger = logging.getLogger("ppernie")
-
-_LOWER_IS_BETTER = ("loss", "perplexity")
 
 
 @dataclass
@@ -271,7 +270,7 @@ class Trainer:
         recorder.evaluation({"step": self.state.step, **metrics})
         if self.zeros is not None and not self.zeros.complete(self.state.step):
             return
-        value = -metrics[self.metric] if self.metric in _LOWER_IS_BETTER else metrics[self.metric]
+        value = -metrics[self.metric] if self.metric in LOWER_IS_BETTER else metrics[self.metric]
         value = -math.inf if math.isnan(value) else value
         if self.state.best is None or value > self.state.best:
             self.state.best, self.state.best_step, self.state.stale = value, self.state.step, 0

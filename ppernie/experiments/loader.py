@@ -51,6 +51,8 @@ def _check_stages(experiment: Experiment, report: Report) -> None:
             report.add(("stages", name), "must name either config or each, and not both")
         _check_seeds(stage.seeds or [], ("stages", name, "seeds"), report)
         _check_start(experiment, name, stage.pretrained, ("stages", name, "pretrained"), report)
+        for key, linked in stage.links.items():
+            _check_start(experiment, name, linked, ("stages", name, "links", key), report)
 
 
 def _check_seeds(seeds: Sequence[int], path: KeyPath, report: Report) -> None:
@@ -59,14 +61,16 @@ def _check_seeds(seeds: Sequence[int], path: KeyPath, report: Report) -> None:
 
 
 def _check_start(experiment: Experiment, name: str, start: str | None, path: KeyPath, report: Report) -> None:
-    """A stage may start from one before it that ends in one model."""
+    """A stage may take the model of one before it that ends in one, or in one for each of its own tasks."""
     earlier = list(experiment.stages)[: list(experiment.stages).index(name)]
     if start is None:
         return
     if start not in earlier:
         report.add(path, f"{start!r} is no stage before {name}; {_hint(start, earlier)}")
-    elif experiment.stages[start].each or len(experiment.stages[start].seeds or [0]) > 1:
-        report.add(path, f"{start} ends in several models; start from a stage of one task and one seed")
+    elif len(experiment.stages[start].seeds or [0]) > 1:
+        report.add(path, f"{start} ends in several models; start from a stage of one seed")
+    elif (theirs := experiment.stages[start].each) and not experiment.stages[name].cases.keys() <= theirs.keys():
+        report.add(path, f"{start} ends in several models, one for each of {', '.join(theirs)}; have the same tasks")
 
 
 def _check_variants(experiment: Experiment, report: Report) -> None:
@@ -77,6 +81,8 @@ def _check_variants(experiment: Experiment, report: Report) -> None:
                 report.add(path, f"{stage!r} is no stage; {_hint(stage, experiment.stages)}")
             else:
                 _check_start(experiment, stage, change.pretrained, (*path, "pretrained"), report)
+                for key, linked in (change.links or {}).items():
+                    _check_start(experiment, stage, linked, (*path, "links", key), report)
 
 
 def _check_report(experiment: Experiment, report: Report) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppernie.config import Config
+from ppernie.config.digest import digest
 from ppernie.config.loader import read_settings
 from ppernie.config.settings import KeyPath, Settings, dotted
 from ppernie.config.validation import validate
@@ -33,6 +34,7 @@ class Run:
         folder: its output folder.
         config: the config it is trained by.
         parent: the run whose best model it starts from.
+        links: the runs whose best models are values of its config, by key.
         metrics: what is reported of it; None is the metric that picks the best model.
     """
 
@@ -41,7 +43,18 @@ class Run:
     folder: Path
     config: Config
     parent: Run | None
+    links: Mapping[str, Run]
     metrics: tuple[str | None, ...]
+
+    @property
+    def needs(self) -> list[Run]:
+        """The runs whose models it takes."""
+        return [*([] if self.parent is None else [self.parent]), *self.links.values()]
+
+    @property
+    def model(self) -> str:
+        """Folder of its best model."""
+        return str(self.folder / "best_model")
 
     @property
     def kind(self) -> str:
@@ -66,7 +79,7 @@ class Cell(NamedTuple):
 
 @dataclass
 class Plan:
-    """All cells of an experiment, and their runs in an order in which each comes after its parent."""
+    """All cells of an experiment, and their runs in an order in which each comes after those it needs."""
 
     cells: list[Cell]
 
@@ -94,17 +107,23 @@ def make_plan(experiment: Experiment, settings: Settings, folder: Path, threads:
     # Seed by seed, so that an experiment that is cut short has compared all variants at some.
     for seed in experiment.seeds:
         for variant in experiment.variants:
-            models: dict[str, Run] = {}
+            models: dict[tuple[str, str | None], Run] = {}
             for stage in experiment.needed(variant):
-                start = experiment.start(variant, stage)
-                parent = models[start] if start is not None else None
+                start, links = experiment.start(variant, stage), experiment.links(variant, stage)
                 for task in experiment.stages[stage].cases:
+                    parent = _model(models, start, task) if start is not None else None
+                    linked = {key: _model(models, other, task) for key, other in links.items()}
                     for own in experiment.stages[stage].seeds or [seed]:
                         origin = _Origin(experiment, settings, variant, stage, task)
-                        run = _make_run(origin, own, parent, folder / "runs", threads)
+                        run = _make_run(origin, own, parent, linked, folder / "runs", threads)
                         cells.append(Cell(variant, seed, stage, task, run))
-                        models[stage] = run
+                        models[stage, task] = run
     return Plan(cells)
+
+
+def _model(models: Mapping[tuple[str, str | None], Run], stage: str, task: str | None) -> Run:
+    """The run of a stage that ends in the model for a task: its only one, or that task's."""
+    return models[stage, None] if (stage, None) in models else models[stage, task]
 
 
 class _Origin(NamedTuple):
@@ -158,8 +177,12 @@ def _piece(settings: Settings, path: KeyPath) -> Settings:
     return piece
 
 
-def _make_run(origin: _Origin, seed: int, parent: Run | None, folder: Path, threads: int | None) -> Run:
+def _make_run(
+    origin: _Origin, seed: int, parent: Run | None, links: Mapping[str, Run], folder: Path, threads: int | None
+) -> Run:
     settings = origin.merged()
+    for key, linked in links.items():
+        settings.merge(_linked(key, linked.model, settings.source))
     own = _map(settings, "Global")
     own |= {"seed": seed, "output_dir": str(folder)} | ({"threads": threads} if threads else {})
     if parent is not None:
@@ -171,14 +194,23 @@ def _make_run(origin: _Origin, seed: int, parent: Run | None, folder: Path, thre
     config = validate(settings)
     metrics = origin.metrics()
     _check_data(config, metrics, settings.source)
-    digest = _digest(config, parent)
-    name = f"{origin.title}-seed{seed}-{digest}"
+    name = f"{origin.title}-seed{seed}-{_digest(config, parent, links)}"
     ends: dict[str, Any] = {"output_dir": str(folder / name)}
     if parent is not None:
-        ends["pretrained_model"] = str(parent.folder / "best_model")
+        ends["pretrained_model"] = parent.model
     config = config.model_copy(update={"Global": config.Global.model_copy(update=ends)})
     label = f"{origin.title}, {origin.variant}, seed {seed}"
-    return Run(name, label, folder / name, config, parent, metrics)
+    return Run(name, label, folder / name, config, parent, links, metrics)
+
+
+def _linked(key: str, value: str, source: str) -> Settings:
+    """A key's value as settings by itself."""
+    path = tuple(key.split("."))
+    values: Any = value
+    for step in reversed(path):
+        values = {step: values}
+    origins: dict[KeyPath, str] = {path[:end]: source for end in range(1, len(path) + 1)}
+    return Settings(source, values, origins)
 
 
 def _map(settings: Settings, section: str) -> dict[str, Any]:
@@ -194,10 +226,13 @@ def _check_data(config: Config, metrics: Sequence[str | None], source: str) -> N
             raise UserError(f"{source}: Data.{part} is missing, so the report lacks {metric or 'a metric'}")
 
 
-def _digest(config: Config, parent: Run | None) -> str:
+def _digest(config: Config, parent: Run | None, links: Mapping[str, Run]) -> str:
     values = config.resolved()
+    for key, linked in links.items():
+        *path, last = key.split(".")
+        functools.reduce(operator.getitem, path, values)[last] = linked.name
     values["Global"] = {key: value for key, value in values["Global"].items() if key not in _FREE}
     if parent is not None:
         values["Global"]["pretrained_model"] = parent.name
     values["inputs"] = input_digests(config)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(values)

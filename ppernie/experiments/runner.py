@@ -32,10 +32,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def execute(runs: Sequence[Run], jobs: int) -> dict[str, str]:
-    """Trains what is not finished, each run after its parent, and goes on after one that fails.
+    """Trains what is not finished, each run after those it needs, and goes on after one that fails.
 
     Args:
-        runs: each after its parent.
+        runs: each after those it needs.
         jobs: runs at a time.
 
     Returns:
@@ -80,12 +80,12 @@ class _Work:
         return self.total - len(self.waiting) - len(self.active) - len(self.failures)
 
     def start(self) -> None:
-        """Starts runs whose parents are finished, as many as there is room for."""
+        """Starts runs for which all that they need is finished, as many as there is room for."""
         for run in list(self.waiting):
-            if run.parent is not None and run.parent.name in self.failures:
+            if failed := [needed for needed in run.needs if needed.name in self.failures]:
                 self.waiting.remove(run)
-                self._fail(run, f"not started: {run.parent.label} failed")
-            elif len(self.active) < self.jobs and (run.parent is None or run.parent.finished):
+                self._fail(run, f"not started: {failed[0].label} failed")
+            elif len(self.active) < self.jobs and all(needed.finished for needed in run.needs):
                 self.waiting.remove(run)
                 self.active[run.name] = (run, _train(run), time.monotonic())
 

@@ -11,6 +11,7 @@ from ppernie.config import Section
 
 Seed = Annotated[int, Field(ge=0)]
 Pieces = Annotated[dict[str, Any], Field(description="Sections laid over the config, deep for maps")]
+_PER_TASK = "; of a stage with the same tasks, each takes its own"
 
 
 class Case(Section):
@@ -27,7 +28,14 @@ class Stage(Section):
     config: str | None = Field(default=None, description="Config file, as after ppernie train -c")
     each: dict[str, Case] = Field(default={}, description="Several runs in place of config, by the name of their task")
     override: Pieces = {}
-    pretrained: str | None = Field(default=None, description="Earlier stage whose best model the runs start from")
+    pretrained: str | None = Field(
+        default=None, description=f"Earlier stage whose best model the runs start from{_PER_TASK}"
+    )
+    links: dict[str, str] = Field(
+        default={},
+        description="Keys of the config that are an earlier stage's best model, such as Slim.distillation.teacher"
+        + _PER_TASK,
+    )
     seeds: list[Seed] | None = Field(
         default=None, min_length=1, description="Seeds of its own; null takes the experiment's"
     )
@@ -49,6 +57,7 @@ class Change(Section):
     pretrained: str | None = Field(
         default=None, description="Stage to start from in place of the stage's own; null, where given, is none"
     )
+    links: dict[str, str] | None = Field(default=None, description="Links in place of the stage's own; null keeps them")
 
 
 class Measure(Section):
@@ -106,12 +115,18 @@ class Experiment(Section):
         given = change is not None and "pretrained" in change.model_fields_set
         return change.pretrained if change is not None and given else self.stages[stage].pretrained
 
+    def links(self, variant: str, stage: str) -> Mapping[str, str]:
+        """The stages whose models are values of a variant's stage, by key."""
+        change = self.variants[variant].get(stage)
+        return self.stages[stage].links if change is None or change.links is None else change.links
+
     def needed(self, variant: str) -> list[str]:
-        """The stages that the report reads of a variant, and those that they start from, in order."""
+        """The stages that the report reads of a variant, and those whose models they take, in order."""
         found = {measure.stage for measure in self.report.measures}
         for stage in reversed(self.stages):
-            if stage in found and (start := self.start(variant, stage)) is not None:
-                found.add(start)
+            if stage in found:
+                start = self.start(variant, stage)
+                found.update(self.links(variant, stage).values(), [] if start is None else [start])
         return [stage for stage in self.stages if stage in found]
 
     def metric(self, measure: Measure, task: str | None) -> str | None:

@@ -16,7 +16,7 @@ from ppernie.errors import UserError
 from ppernie.inference.loading import changed, has_steps, is_export, open_network
 
 if TYPE_CHECKING:
-    from ppernie.tasks.base import Batch, Item, Task
+    from ppernie.tasks.base import Batch, Example, Item, Task
     from ppernie.zoo.description import ModelDescription
 
 # Maps a batch to the network's output.
@@ -49,6 +49,11 @@ class Pipeline:
         """Answers to texts or to objects with the task's fields."""
         parsed = [{"text": row} if isinstance(row, str) else dict(row) for row in rows]
         return list(self._answer([(f"row {number}", row) for number, row in enumerate(parsed)]))
+
+    def score(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Metrics over labelled examples, as fractions."""
+        items = [item for example in examples for item in self.task.expand(example, labelled=True)]
+        return self.task.score(items, self._run(items))
 
     def _answer(self, rows: Sequence[tuple[str, dict[str, Any] | UserError]]) -> Iterator[dict[str, Any]]:
         groups: list[list[Item] | UserError] = []

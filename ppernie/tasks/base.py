@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from ppernie.data.tokenizers import Encoding, Tokenizer
 
+#: Metrics of which less is better; of all others, more.
+LOWER_IS_BETTER = ("loss", "perplexity")
+
 Example = dict[str, Any]
 Features = dict[str, Any]
 Batch = dict[str, np.ndarray]

@@ -113,6 +113,9 @@ def test_every_command_runs(checkout: Path, environment: dict[str, str]) -> None
         if re.search(r"tools/(train|eval|export_model)\.py", line):
             shrunken += SHORT if "Global.pretrained_model" in line else SHORT + SMALL
             shrunken += FEW if "/pretrain/" in line or "/universal_" in line or "/glm/" in line else ""
+        if "compress.py" in line:
+            # Half-taught models, on a machine that has better to do than to measure.
+            shrunken += " Slim.latency=null"
         if line.startswith("ppernie tokenizer"):
             shrunken += " --vocab-size 4000"
         if re.match("ppernie (zero_shot|harness)", line):

@@ -91,6 +91,25 @@ class Augmentation(_Fields):
     top_k: int = Field(default=8, ge=1, description="Tokens of the masked language model to draw from")
 
 
+class Stage(_Fields):
+    """One run of a chain."""
+
+    config: str = Field(min_length=1, description="Config file, relative to the chain's")
+    override: list[str] = Field(default=[], description="Keys to set in it, as after -o")
+    output_dir: str | None = Field(default=None, description="Its folder, for a stage that several chains share")
+
+
+class Distil(_Fields):
+    """A student of the model to compress."""
+
+    stages: dict[StudentName, Stage] = Field(
+        min_length=1,
+        description="Runs by name, in order, each from the best model of the one before; their config files are"
+        " relative to the working folder, and Slim.distillation.teacher is the model to compress unless override says"
+        " otherwise",
+    )
+
+
 class Distillation(_Fields):
     """A run that learns from a teacher; losses that are null are left out."""
 

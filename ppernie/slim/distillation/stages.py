@@ -15,16 +15,9 @@ from ppernie.config.loader import read_settings
 from ppernie.config.overrides import apply_overrides
 from ppernie.config.validation import load_as, validate
 from ppernie.errors import UserError
+from ppernie.slim.distillation.settings import Stage
 
 logger = logging.getLogger("ppernie")
-
-
-class Stage(Section):
-    """One run of the chain."""
-
-    config: str = Field(min_length=1, description="Config file, relative to the chain's")
-    override: list[str] = Field(default=[], description="Keys to set in it, as after -o")
-    output_dir: str | None = Field(default=None, description="Its folder, for a stage that several chains share")
 
 
 class Chain(Section):
@@ -53,19 +46,26 @@ def stage_config(path: str | Path, chain: Chain, name: str) -> Config:
     """
     stage, before = chain.stages[name], list(chain.stages)[: list(chain.stages).index(name)]
     settings = read_settings(Path(path).parent / stage.config)
-    own = [f"Global.output_dir={_folder(chain, name)}"]
-    own += [f"Global.pretrained_model={_folder(chain, before[-1])}/best_model"] if before else []
+    own = [f"Global.output_dir={stage_folder(chain, name)}"]
+    own += [f"Global.pretrained_model={stage_folder(chain, before[-1])}/best_model"] if before else []
     return validate(settings, apply_overrides(settings, [*stage.override, *own]))
 
 
-def _folder(chain: Chain, name: str) -> str:
+def stage_folder(chain: Chain, name: str) -> str:
+    """The output folder of a stage's run."""
     return chain.stages[name].output_dir or f"{chain.output_dir}/{name}"
 
 
 def run_stages(path: str | Path, overrides: Sequence[str] = (), only: str | None = None) -> dict[str, Any]:
+    """Runs a file of stages; the rest as ``run_chain``."""
+    return run_chain(path, read_chain(path, overrides), only)
+
+
+def run_chain(path: str | Path, chain: Chain, only: str | None = None) -> dict[str, Any]:
     """Runs a chain; a stage that has ended is left, one that was interrupted goes on.
 
     Args:
+        path: of the chain's file, to whose folder its configs are relative; also for messages.
         only: the one stage to run; those before it must have ended.
 
     Returns:
@@ -77,12 +77,11 @@ def run_stages(path: str | Path, overrides: Sequence[str] = (), only: str | None
     """
     from ppernie.engine.train import train
 
-    chain = read_chain(path, overrides)
     if only is not None and only not in chain.stages:
         raise UserError(f"{path}: has no stage {only}; there are {', '.join(chain.stages)}")
     results: dict[str, Any] = {}
     for name in chain.stages:
-        ended = Path(_folder(chain, name)) / "train_results.json"
+        ended = Path(stage_folder(chain, name)) / "train_results.json"
         if ended.exists():
             logger.info("Stage %s has ended: %s", name, ended.parent)
             results[name] = json.loads(ended.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ppernie.errors import UserError
-from ppernie.files import new_folder, recover_folder, write_file, writing
+from ppernie.files import link_folder, new_folder, recover_folder, write_file, writing
 
 OLD, NEW = {"a.txt": "old"}, {"a.txt": "new", "sub/b.txt": "new"}
 
@@ -130,3 +130,24 @@ def test_the_systems_refusals_are_user_errors(tmp_path: Path, number: int, messa
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="bad"), writing(tmp_path):
         raise OSError(errno.EBADF, "bad")
+
+
+@pytest.mark.parametrize("linking", [True, False])
+def test_a_second_folder_of_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linking: bool) -> None:
+    """Where the file system cannot link, the bytes are copied."""
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "one" / "inner").mkdir(parents=True)
+    (tmp_path / "one" / "inner" / "file").write_text("text")
+    if not linking:
+        monkeypatch.setattr(os, "link", refuse)
+    link_folder(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two" / "inner" / "file").read_text() == "text"
+    same = (tmp_path / "one" / "inner" / "file").samefile(tmp_path / "two" / "inner" / "file")
+    assert same == linking
+    # An older one makes way.
+    (tmp_path / "one" / "inner" / "file").unlink()
+    link_folder(tmp_path / "one", tmp_path / "two")
+    assert not (tmp_path / "two" / "inner" / "file").exists()

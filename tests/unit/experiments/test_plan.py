@@ -72,6 +72,46 @@ def test_a_variant_may_start_from_nothing(plan: Callable[..., Plan], arch: dict[
     assert {cell.run.config.Global.pretrained_model for cell in nothing} == {None}
 
 
+@pytest.fixture
+def students(experiment_values: dict[str, Any], arch: dict[str, Any]) -> dict[str, Any]:
+    """Changes by which students of each task learn from the fine-tuned networks, and from none in another variant."""
+    teacher = experiment_values["stages"]["finetune"]
+    small = {"override": {"Arch": arch | {"num_hidden_layers": 1}, "Slim": {"distillation": {"soft": {}}}}}
+    return {
+        "stages.student": {"links": {"Slim.distillation.teacher": "finetune"}, "each": teacher["each"], **small},
+        "variants.alone": {"student": {"links": {}, "override": {"Slim": {"distillation": None}}}},
+        "report.columns.student": {"stage": "student", "better": "higher"},
+    }
+
+
+def test_a_model_may_be_a_value_of_another_run(
+    plan: Callable[..., Plan], students: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(**students)
+    cells = {(cell.variant, cell.stage, cell.task): cell.run for cell in made.cells if cell.seed == 1}
+    for task in ("words", "few"):
+        student, teacher = cells["much", "student", task], cells["much", "finetune", task]
+        assert student.parent is None and student.needs == [teacher]
+        assert student.config.Slim.distillation is not None
+        assert student.config.Slim.distillation.teacher == str(teacher.folder / "best_model")
+        alone = cells["alone", "student", task]
+        assert alone.needs == [] and alone.config.Slim.distillation is None
+    for position, run in enumerate(made.runs):
+        assert all(made.runs.index(needed) < position for needed in run.needs)
+    # The name tells the teacher, and not the folder it lies in.
+    assert cells["much", "student", "few"].name != cells["little", "student", "few"].name
+    experiment, settings = load_experiment(str(tmp_path / "experiment.yaml"))
+    elsewhere = make_plan(experiment, settings, tmp_path / "elsewhere", None)
+    assert [run.name for run in elsewhere.runs] == [run.name for run in made.runs]
+
+
+def test_a_stage_may_start_from_the_same_task_of_another(plan: Callable[..., Plan], students: dict[str, Any]) -> None:
+    chained = {"stages.student.links": {}, "stages.student.override": {}, "stages.student.pretrained": "finetune"}
+    made = plan(**(students | chained))
+    runs = {(cell.stage, cell.task): cell.run for cell in made.cells if cell[:2] == ("alone", 1)}
+    assert runs["student", "few"].parent == runs["finetune", "few"]
+
+
 def test_a_run_has_a_new_name_when_anything_before_it_changes(plan: Callable[..., Plan]) -> None:
     names = [run.name for run in plan().runs]
     assert [run.name for run in plan(threads=3).runs] == names
@@ -111,6 +151,7 @@ def test_a_config_is_what_a_run_of_its_own_would_have(plan: Callable[..., Plan],
         ("variants.much.pretrain.override", {"Task": {"mask_rat": 0.1}}, "(?s)variant much.*did you mean"),
         ("stages.finetune.each.few.metric", "test.f1", "Data.test is missing"),
         ("stages.pretrain.override", {"Global": 3}, "must be a map"),
+        ("stages.finetune.links", {"Slim.distillation.techer": "pretrain"}, "did you mean Slim.distillation.teacher"),
     ],
 )
 def test_mistakes_in_configs(plan: Callable[..., Plan], key: str, value: Any, said: str) -> None:
