@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         return _open(args.model, args.stream)
 
     out = args.out or Path("output/harness") / Path(args.config).stem
-    found = run_tasks(tasks, file.root, args.model, out, open_scorer, limit=args.limit, seed=args.seed)
+    options = {"limit": args.limit, "seed": args.seed, "aggregates": file.aggregates}
+    found = run_tasks(tasks, file.root, args.model, out, open_scorer, **options)
     plots.write_plot(found, out / plots.FILE)
     print(table.render(results.table(found)))
     return 0

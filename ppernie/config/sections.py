@@ -111,18 +111,18 @@ class TaskSection(TaskHead):
 class TokenizerSection(Section):
     """How text becomes token ids."""
 
-    name: Literal["ernie", "icetk", "glm_chinese", "glm_gpt2"] = Field(
+    name: Literal["ernie", "icetk", "glm_bert", "glm_chinese", "glm_gpt2"] = Field(
         default="ernie", description="Kind of the vocabulary file"
     )
     vocab_file: str | None = Field(
         default=None,
-        description="vocab.txt of ernie, SentencePiece model of icetk and glm_chinese, or vocab.json of glm_gpt2 with"
-        " merges.txt beside it; null takes the folder's, or the pretrained model's",
+        description="vocab.txt of ernie and glm_bert, SentencePiece model of icetk and glm_chinese, or vocab.json of"
+        " glm_gpt2 with merges.txt beside it; null takes the folder's, or the pretrained model's",
     )
     folder: str | None = Field(
         default=None, description="Folder of a tokenizer, such as ppernie tokenizer writes, in place of vocab_file"
     )
-    lowercase: bool = Field(default=True, description="Lower-case the text first; of ernie")
+    lowercase: bool = Field(default=True, description="Lower-case the text first; of ernie and glm_bert")
     image_tokens: int | None = Field(
         default=None,
         ge=0,

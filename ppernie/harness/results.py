@@ -10,10 +10,11 @@ from typing import Any
 from ppernie.data.readers.files import resolve
 from ppernie.errors import UserError
 from ppernie.files import write_file
+from ppernie.harness.aggregates import NORMALISED
 from ppernie.harness.tasks import LanguageModellingTask, Task
 
 FILE = "results.json"
-_PERCENT = ("accuracy", "chance", "exact_match", "f1")
+_PERCENT = ("accuracy", "chance", "exact_match", "f1", NORMALISED)
 
 
 class Results:
@@ -39,8 +40,15 @@ class Results:
     def add(self, name: str, result: dict[str, Any]) -> None:
         """Keeps the results of a task. Raises UserError where the file cannot be written."""
         self.tasks[name] = result
+        self._write({"tasks": self.tasks})
+
+    def add_aggregates(self, aggregates: dict[str, dict[str, Any]]) -> None:
+        """Keeps what was made of the tasks' results, beside these."""
+        self._write({"tasks": self.tasks, "aggregates": aggregates})
+
+    def _write(self, content: dict[str, Any]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(self._file, json.dumps({"tasks": self.tasks}, indent=2, ensure_ascii=False) + "\n")
+        write_file(self._file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def digest_of(task: Task, root: str | None, model: Path, limit: int | None, seed: int) -> str:

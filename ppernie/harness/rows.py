@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,9 +94,10 @@ def _reader(task: Task, root: str | None) -> Callable[[Path], Iterator[Row]]:
         rows = list(LAYOUTS[task.layout](path))
         if not rows:
             raise UserError(f"{path}: holds no row; restore it or leave it out")
-        name = _star(path, task.files, root)
+        folder = Path(os.path.relpath(path.parent, Path(root or ".").expanduser())).as_posix()
+        place = {"name": _star(path, task.files, root), "folder": folder}
         for where, values in rows:
-            yield where, values if "name" in values else values | {"name": name}
+            yield where, values | {column: value for column, value in place.items() if column not in values}
 
     return read
 
@@ -124,7 +126,8 @@ class _Shots:
         shots = self._shots
         if shots is None:
             return ""
-        made = [m for (_, values), m in self._rendered(template, row["name"]) if values != row][: shots.count]
+        asked = _content(row)
+        made = [m for (_, v), m in self._rendered(template, row["name"]) if _content(v) != asked][: shots.count]
         if len(made) < shots.count:
             raise UserError(f"{where}: {shots.files} has {len(made)} rows to show for {row['name']}, not {shots.count}")
         texts = [f"{m.prompt}{shots.join}{m.targets[0]}{shots.end}" for m in made]
@@ -144,3 +147,8 @@ class _Shots:
             named = [(where, values | {"name": name}) for where, values in rows]
             self._rows[name] = [numbered(row, self._task.classes) for row in named]
         return self._rows[name]
+
+
+def _content(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without where it comes from."""
+    return {name: value for name, value in row.items() if name != "folder"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppernie.errors import UserError
+from ppernie.harness.aggregates import aggregate
 from ppernie.harness.choice import choose
 from ppernie.harness.generation import write
 from ppernie.harness.language_modelling import model_language
@@ -15,7 +16,7 @@ from ppernie.harness.outcome import Outcome, of_prompt, of_task
 from ppernie.harness.results import Results, digest_of
 from ppernie.harness.rows import Question, read_questions
 from ppernie.harness.scorer import Scorer
-from ppernie.harness.tasks import ChoiceTask, GenerationTask, Task
+from ppernie.harness.tasks import Aggregate, ChoiceTask, GenerationTask, Task
 
 logger = logging.getLogger("ppernie")
 
@@ -29,11 +30,12 @@ def run_tasks(
     *,
     limit: int | None,
     seed: int,
+    aggregates: Mapping[str, Aggregate] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The results of the tasks by name, each written to the folder ``out`` as soon as it is there.
+    """The results of the tasks by name, each written to the folder ``out`` as soon as it is there; then the aggregates.
 
-    What the folder has of the same tasks, files and settings is kept. All data is read before the network: a wrong
-    path shows at once.
+    An aggregate of which a task is not among these is left out. What the folder has of the same tasks, files and
+    settings is kept. All data is read before the network: a wrong path shows at once.
 
     Raises:
         UserError: the data of a task, named in the message, does not fit it, or the folder cannot be written.
@@ -44,13 +46,19 @@ def run_tasks(
     for name in set(tasks) - set(open_):
         logger.info("%s: kept from %s", name, out)
     questions = {name: _named(name, read_questions)(tasks[name], root, limit, seed) for name in open_}
-    if not open_:
-        return {name: results.tasks[name] for name in tasks}
-    scorer = open_scorer()
-    for name in open_:
-        found = _named(name, _evaluated)(name, tasks[name], questions[name], scorer)
-        results.add(name, {"digest": digests[name], **found})
-    return {name: results.tasks[name] for name in tasks}
+    if open_:
+        scorer = open_scorer()
+        for name in open_:
+            found = _named(name, _evaluated)(name, tasks[name], questions[name], scorer)
+            results.add(name, {"digest": digests[name], **found})
+    made = {
+        name: aggregate([results.tasks[task] for task in made_of.tasks])
+        for name, made_of in (aggregates or {}).items()
+        if set(made_of.tasks) <= set(tasks)
+    }
+    if made:
+        results.add_aggregates(made)
+    return {name: results.tasks[name] for name in tasks} | made
 
 
 def _evaluated(name: str, task: Task, prompts: dict[str, list[Question]], scorer: Scorer) -> dict[str, Any]:

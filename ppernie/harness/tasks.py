@@ -20,7 +20,7 @@ class _Section(BaseModel):
 
 
 class Prompt(_Section):
-    """Templates in Jinja over the columns of a row, beside which ``name`` is its file's (see ``files``)."""
+    """Templates in Jinja over the columns of a row, beside which ``name`` and ``folder`` are its file's (``files``)."""
 
     text: str = Field(description="the prompt, and behind each ||| a target that is right")
     choices: str | None = Field(
@@ -41,7 +41,8 @@ class Shots(_Section):
 
 class _Task(_Section):
     files: str | list[str] = Field(
-        description="files or patterns, below root; a row's name is what the * stands for, else its file's name"
+        description="files or patterns, below root; a row's name is what the * stands for, else its file's name; its "
+        "folder is that of its file, from root on"
     )
     layout: str = Field(default="rows", description=f"of the files: {', '.join(LAYOUTS)}")
     part: str = Field(default="{{name}}", description="template of the part that a row belongs to")
@@ -143,10 +144,23 @@ def _kind(values: Any) -> Any:
     return values.get("kind") if isinstance(values, dict) else None
 
 
+class Aggregate(_Section):
+    """One number of several tasks: the mean of their parts' scores, normalised so that guessing has 0 and 1 is best.
+
+    Parts with the same name before a "/" are one at first, by their mean.
+    """
+
+    tasks: list[str] = Field(
+        min_length=1,
+        description="of kind choice, whose score is accuracy, or generation, with exact_match and chance 0",
+    )
+
+
 class HarnessFile(_Section):
     """Tasks by name."""
 
     root: str | None = Field(default=None, description="folder that relative file paths start from")
+    aggregates: dict[str, Aggregate] = Field(default={}, description="by name, beside those of the tasks")
     tasks: dict[
         str,
         Annotated[
@@ -168,6 +182,13 @@ def read_harness(path: str | Path, overrides: Sequence[str] = ()) -> HarnessFile
     for name, task in (file.tasks if file else {}).items():
         for key, problem in task.problems().items():
             report.add(("tasks", name, key) if key else ("tasks", name), problem)
+    for name, aggregate in (file.aggregates if file else {}).items():
+        assert file
+        scored = [n for n, task in file.tasks.items() if not isinstance(task, LanguageModellingTask)]
+        if unknown := sorted(set(aggregate.tasks) - set(scored)):
+            report.add(("aggregates", name), f"{', '.join(unknown)}: there is {', '.join(scored)} with such scores")
+        if name in file.tasks:
+            report.add(("aggregates", name), "is a task's name too; choose another")
     report.raise_problems()
     assert file
     return file

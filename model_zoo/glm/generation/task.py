@@ -83,7 +83,7 @@ class TextGeneration(Generation):
         return features
 
     def is_cut(self, item: Item) -> bool:
-        return len(self._whole_context(item)) > self.max_source_length
+        return self._excess(self._text_ids(item)) > 0
 
     def collate(self, features: Sequence[Features]) -> Batch:
         batch = super().collate(features)
@@ -157,10 +157,13 @@ class TextGeneration(Generation):
     def _whole_context(self, item: Item) -> list[int]:
         return context_ids(self._text_ids(item), self._glm_tokenizer, self._appended)
 
+    def _excess(self, text: list[int]) -> int:
+        return len(context_ids(text, self._glm_tokenizer, self._appended)) + 1 - self.max_source_length
+
     def _context(self, item: Item) -> list[int]:
-        """Cut to ``max_source_length``, [sop] not counted, at the end of the text or of what stands behind its mask."""
+        """Cut at the end of the text, or of what stands behind its mask, to ``max_source_length`` with [sop]."""
         text = self._text_ids(item)
-        excess = len(context_ids(text, self._glm_tokenizer, self._appended)) - self.max_source_length
+        excess = self._excess(text)
         if excess <= 0 or item.label is None:
             return context_ids(text, self._glm_tokenizer, self._appended)
         mask = first_mask(text, self._glm_tokenizer)

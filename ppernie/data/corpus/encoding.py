@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ppernie.data.corpus.text import code_points
 from ppernie.data.tokenizers import ErnieTokenizer, GlmTokenizer, Tokenizer
-from ppernie.data.tokenizers.files import SPECIAL_TOKENS
+from ppernie.data.tokenizers.ernie import INSIDE_SPECIAL
 
 _BMP = 0x10000
 _SURROGATES = range(0xD800, 0xE000)
@@ -17,11 +16,6 @@ _SPACE, _ALONE, _JOINED = range(3)
 # Stretches up to this length are kept with their ids, this many of them: words recur.
 _KEPT_LENGTH = 32
 _KEPT = 50_000
-
-# Behind the first character of a special token; cut there, a tokenizer takes it for text.
-_INSIDE_SPECIAL = re.compile(
-    "|".join(rf"(?<={re.escape(t[0])})(?={re.escape(t[1:])})" for t in SPECIAL_TOKENS.values())
-)
 
 _Pieces = tuple[list[int], list[int]]
 
@@ -83,7 +77,7 @@ class SentenceEncoder:
     @staticmethod
     def _cut(text: str, edges: list[int]) -> Iterator[tuple[int, int]]:
         for start, end in zip(edges[::2], edges[1::2], strict=True):
-            for match in _INSIDE_SPECIAL.finditer(text, start, end):
+            for match in INSIDE_SPECIAL.finditer(text, start, end):
                 yield start, match.start()
                 start = match.start()
             yield start, end

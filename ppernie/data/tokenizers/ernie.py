@@ -50,6 +50,8 @@ AFTER_UNICODE_14 = """
 1E300-1E7DF 1F6D8-1F6DC 1F774-1F77F 1F7D9-1F7DF 1F8B2-1F8FF 1FA75-1FA77 1FA87-1FA8F 1FAAD-1FAAF 1FABB-1FABF
 1FAC6-1FACF 1FADA-1FADF 1FAE8-1FAEF 1FAF7-1FAFF 1FBCB-1FBEF 2B739-2B73F 2EBE1-2F7FF 3134B-E0000
 """
+# Behind the first character of a special token; cut there, it is text.
+INSIDE_SPECIAL = re.compile("|".join(rf"(?<={re.escape(t[0])})(?={re.escape(t[1:])})" for t in SPECIAL_TOKENS.values()))
 UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
 
 

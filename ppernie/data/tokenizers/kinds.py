@@ -9,8 +9,17 @@ from typing import Any
 from ppernie.data.tokenizers.base import Tokenizer
 from ppernie.data.tokenizers.ernie import ErnieTokenizer, shadowed_name
 from ppernie.data.tokenizers.ernie_tiny import WORDS_FILE, ErnieTinyTokenizer
-from ppernie.data.tokenizers.files import CONFIG_FILE, SPECIAL_TOKENS, VOCAB_FILE, read_class, read_config, read_json
+from ppernie.data.tokenizers.files import (
+    CONFIG_FILE,
+    SPECIAL_TOKENS,
+    VOCAB_FILE,
+    read_class,
+    read_config,
+    read_json,
+    read_vocab,
+)
 from ppernie.data.tokenizers.foreign import RUST_FILE
+from ppernie.data.tokenizers.glm_bert import START, GlmBertTokenizer
 from ppernie.data.tokenizers.glm_chinese import COG_FILE, GlmChineseTokenizer
 from ppernie.data.tokenizers.glm_gpt2 import GPT2_FILE, GlmGPT2Tokenizer
 from ppernie.data.tokenizers.icetk import ICETK_FILE, IcetkTokenizer
@@ -20,11 +29,12 @@ from ppernie.errors import UserError
 RUST_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 MAX_RUST_BYTES = 256 * 2**20
 
-Glm = type[IcetkTokenizer] | type[GlmChineseTokenizer] | type[GlmGPT2Tokenizer]
+Glm = type[IcetkTokenizer] | type[GlmBertTokenizer] | type[GlmChineseTokenizer] | type[GlmGPT2Tokenizer]
 # GLM's tokenizers by the classes that folders of ppernie, PaddleNLP and Hugging Face name, and by their files.
 GLM_CLASSES: dict[str, Glm] = {
     "IcetkTokenizer": IcetkTokenizer,
     "ChatGLMTokenizer": IcetkTokenizer,
+    "GLMBertTokenizer": GlmBertTokenizer,
     "GLMChineseTokenizer": GlmChineseTokenizer,
     "GLMGPT2Tokenizer": GlmGPT2Tokenizer,
 }
@@ -40,8 +50,9 @@ VOCABULARIES = (VOCAB_FILE, RUST_FILE, *GLM_FILES)
 def open_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a folder written by ppernie or PaddleNLP, or by ppernie for Hugging Face.
 
-    `tokenizer_class` in `tokenizer_config.json` names the kind. Without that file, a folder with one of GLM's files
-    holds its tokenizer, one with a segmentation dictionary an `ErnieTinyTokenizer`, and any other an `ErnieTokenizer`.
+    `tokenizer_class` in `tokenizer_config.json` names the kind. Without that file, a folder with one of GLM's files, or
+    its commands in `vocab.txt`, holds its tokenizer, one with a segmentation dictionary an `ErnieTinyTokenizer`, and
+    any other an `ErnieTokenizer`.
 
     Raises:
         UserError: a file is absent or broken, or asks for what is not supported.
@@ -60,8 +71,10 @@ def open_tokenizer(folder: str | Path) -> Tokenizer:
 
 def _glm_class(folder: Path) -> Glm | None:
     named = read_class(folder / CONFIG_FILE)
-    if named is not None or (folder / VOCAB_FILE).exists():
-        return GLM_CLASSES.get(named or "")
+    if named is not None:
+        return GLM_CLASSES.get(named)
+    if (folder / VOCAB_FILE).exists():
+        return GlmBertTokenizer if START in read_vocab(folder / VOCAB_FILE) else None
     return next((kind for name, kind in GLM_FILES.items() if (folder / name).exists()), None)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ppernie.config.sections import TokenizerSection
 from ppernie.data.tokenizers.base import Tokenizer
 from ppernie.data.tokenizers.ernie import ErnieTokenizer
+from ppernie.data.tokenizers.glm_bert import GlmBertTokenizer
 from ppernie.data.tokenizers.glm_chinese import GlmChineseTokenizer
 from ppernie.data.tokenizers.glm_gpt2 import GlmGPT2Tokenizer
 from ppernie.data.tokenizers.icetk import IcetkTokenizer
@@ -34,6 +35,8 @@ def tokenizer_of(section: TokenizerSection) -> Tokenizer | None:
             return ErnieTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
         case "icetk":
             return IcetkTokenizer.from_file(section.vocab_file, image_tokens=section.image_tokens)
+        case "glm_bert":
+            return GlmBertTokenizer.from_vocab(section.vocab_file, lowercase=section.lowercase)
         case "glm_chinese":
             return GlmChineseTokenizer.from_file(section.vocab_file)
         case "glm_gpt2":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ppernie.data.tokenizers import GlmChineseTokenizer, GlmGPT2Tokenizer, GlmTokenizer
+from ppernie.data.tokenizers import GlmBertTokenizer, GlmChineseTokenizer, GlmGPT2Tokenizer, GlmTokenizer
 from ppernie.data.tokenizers.training import train_icetk
 
 paddlenlp = pytest.importorskip("paddlenlp")
@@ -45,6 +45,14 @@ def _assert_equal(ours: GlmTokenizer, theirs: Any, texts: list[str]) -> None:
 def test_chinese(shared_data: Path, texts: list[str], tmp_path: Path) -> None:
     ours = GlmChineseTokenizer.from_file(shared_data / "vocab" / "glm_cog-pretrain.model")
     _assert_equal(ours, _theirs("GLMChineseTokenizer", ours, tmp_path), texts + WRITTEN)
+
+
+def test_bert(shared_data: Path, texts: list[str], tmp_path: Path) -> None:
+    ours = GlmBertTokenizer.from_vocab(shared_data / "vocab" / "ernie2.0_en_vocab.txt")
+    theirs = _theirs("GLMBertTokenizer", ours, tmp_path)
+    assert theirs.eos_token is None
+    theirs.eos_token = theirs.sep_token  # which it puts behind a text
+    _assert_equal(ours, theirs, texts[::4] + [*WRITTEN[:-1], WRITTEN[-1].removesuffix("[UNK]")])
 
 
 def test_gpt2(shared_data: Path, texts: list[str], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tokenizers import pre_tokenizers
 
 from ppernie.config.sections import TokenizerSection
 from ppernie.data.tokenizers import (
+    GlmBertTokenizer,
     GlmChineseTokenizer,
     GlmGPT2Tokenizer,
     GlmTokenizer,
@@ -64,7 +65,13 @@ def chinese(icetk: IcetkTokenizer) -> GlmChineseTokenizer:
     )
 
 
-@pytest.fixture(params=["icetk", "gpt2", "chinese"])
+@pytest.fixture(scope="module")
+def bert() -> GlmBertTokenizer:
+    words = ["the", "cat", "sat", "a", "dog", "##s", "x", "n", "m", "##ask", "mask", "[", "]", "<", ">", "，", "。"]
+    return GlmBertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, "天", "地"])
+
+
+@pytest.fixture(params=["icetk", "gpt2", "chinese", "bert"])
 def tokenizer(request: pytest.FixtureRequest) -> GlmTokenizer:
     found: GlmTokenizer = request.getfixturevalue(request.param)
     return found
@@ -247,6 +254,22 @@ def test_published_ids_of_the_kin(gpt2: GlmGPT2Tokenizer, shared_data: Path) -> 
     assert (cog.sop_id, cog.eop_id, cog.smask_id, cog.gmask_id, cog.unk_id) == (50_006, 50_007, 50_008, 50_009, 0)
 
 
+def test_wordpieces_of_the_smallest_glm(bert: GlmBertTokenizer, tmp_path: Path) -> None:
+    size = bert.vocab_size - 4
+    assert (bert.sop_id, bert.eop_id, bert.gmask_id, bert.smask_id) == (size, size + 1, size + 2, size + 3)
+    assert bert.encode("The [MASK] sat").tokens == ["[CLS]", "the", "[MASK]", "sat", "[SEP]"]
+    assert [bert.tokens[i] for i in bert.encode_plain("cats [MASK]")] == ["cat", "##s", "[", "mask", "]"]
+    assert bert.decode(bert.encode("The cats sat").ids) == "the cats sat"
+    # A released folder has a vocabulary alone; one that holds the commands is told by them.
+    (tmp_path / "vocab.txt").write_text("\n".join(bert.tokens), encoding="utf-8")
+    assert isinstance(open_tokenizer(tmp_path), GlmBertTokenizer)
+    (tmp_path / "vocab.txt").write_text("\n".join(bert.tokens[:-4]), encoding="utf-8")
+    assert not isinstance(open_tokenizer(tmp_path), GlmTokenizer)
+    section = TokenizerSection(name="glm_bert", vocab_file=str(tmp_path / "vocab.txt"))
+    found = tokenizer_of(section)
+    assert found is not None and found.tokens == bert.tokens
+
+
 def test_folders(tokenizer: GlmTokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "a")
     assert has_tokenizer(tmp_path / "a")
@@ -343,6 +366,7 @@ def test_section_of_a_config(tokenizer: GlmTokenizer, tmp_path: Path) -> None:
         IcetkTokenizer: ("icetk", "ice_text.model"),
         GlmGPT2Tokenizer: ("glm_gpt2", "vocab.json"),
         GlmChineseTokenizer: ("glm_chinese", "cog-pretrain.model"),
+        GlmBertTokenizer: ("glm_bert", "vocab.txt"),
     }[type(tokenizer)]
     values = [{"folder": str(tmp_path)}, {"name": name, "vocab_file": str(tmp_path / file)}]
     for section in values:

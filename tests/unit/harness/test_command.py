@@ -74,6 +74,26 @@ def test_a_run_goes_on_where_it_stopped(harness: Callable[..., Any], tmp_path: P
     assert "pick: prompt" in capsys.readouterr().out
 
 
+def test_one_number_of_several_tasks(harness: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:
+    config = json.loads((tmp_path / "tasks.yaml").read_text(encoding="utf-8"))
+    config["aggregates"] = {"both": {"tasks": ["pick", "write"]}}
+    (tmp_path / "tasks.yaml").write_text(json.dumps(config), encoding="utf-8")
+    status, results = harness("--tasks", "pick", "write")
+    assert status == 0 and "both | normalised" in re.sub(" +", " ", capsys.readouterr().out)
+    kept = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["aggregates"]["both"]
+    # Both tasks have the part of their file's name, so they are one group.
+    picked = [(p["all"]["accuracy"] - 1 / 3) / (2 / 3) for p in results["pick"]["prompts"].values()]
+    written = results["write"]["measures"]["exact_match"]["max"]
+    assert kept["measures"]["normalised"]["max"] == pytest.approx((max(picked) + written) / 2)
+    harness("--tasks", "pick")
+    assert "normalised" not in capsys.readouterr().out
+    config["aggregates"] = {"pick": {"tasks": ["pick", "model"]}}
+    (tmp_path / "tasks.yaml").write_text(json.dumps(config), encoding="utf-8")
+    assert harness()[0] == 2
+    told = capsys.readouterr().err
+    assert "model: there is pick, write with such scores" in told and "is a task's name too" in told
+
+
 def test_other_examples_make_other_results(
     harness: Callable[..., Any], tmp_path: Path, write_rows: Any, capsys: Any
 ) -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from ppernie.errors import UserError
+from ppernie.harness.aggregates import aggregate
 from ppernie.harness.generation import _word_ends, first_word, last_number
 from ppernie.harness.language_modelling import windows
 from ppernie.harness.outcome import Outcome, of_prompt, of_task
@@ -34,6 +35,24 @@ def test_a_whole_is_weighted_by_sizes_or_as_told() -> None:
     assert weighted["all"]["accuracy"] == pytest.approx((3 / 3 + 1) / 4)
     with pytest.raises(UserError, match="weights: nothing for b; there is a"):
         of_prompt(Outcome(rows, 0), parts, {"a": 1})
+
+
+def test_an_aggregate_counts_groups_of_parts_once() -> None:
+    """Of four options the group a has 1/4 and all right; b is guessed; c is written, and half of it right."""
+    chosen = {"rows": 1, "chance": 0.25}
+    one = {"a/x": chosen | {"accuracy": 0.25}, "a/y": chosen | {"accuracy": 1.0}, "b": chosen | {"accuracy": 0.25}}
+    other = one | {"b": chosen | {"accuracy": 1.0}}
+    choice = {"rows": 9, "truncated": 1, "prompts": {"p": {"parts": one}, "q": {"parts": other}}}
+    written = {
+        "rows": 4,
+        "truncated": 2,
+        "prompts": {"p": {"parts": {"c": {"rows": 4, "exact_match": 0.5, "f1": 0.9}}}},
+    }
+    found = aggregate([choice, written])
+    assert (found["rows"], found["truncated"]) == (13, 3)
+    assert found["measures"]["normalised"] == pytest.approx(
+        {"max": (0.5 + 1 + 0.5) / 3, "median": (0.5 + 0.5 + 0.5) / 3, "mean": (0.5 + 0.5 + 0.5) / 3}
+    )
 
 
 def test_perplexity_is_of_all_words_together() -> None:

@@ -165,7 +165,9 @@ def test_shipped_tasks_over_published_layouts(config: str, name: str, tmp_path: 
     question = next(iter(read_questions(task, str(tmp_path)).values()))[0]
     assert (question.text, question.targets, question.choices) == EXPECTED[config, name]
     if config == "bigbench_lite" and name == "choice":
-        assert question.part == "sub" and len(read_questions(task, str(tmp_path))["plain"]) == len(task.files)
+        assert question.part == "bbq_lite_json/sub" and len(read_questions(task, str(tmp_path))["plain"]) == len(
+            task.files
+        )
 
 
 def test_mmlu_with_five_examples(tmp_path: Path) -> None:

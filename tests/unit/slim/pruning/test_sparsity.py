@@ -106,8 +106,8 @@ def test_a_run_that_is_too_short(make_model: Callable[..., Any], schedule: dict[
 
 
 def test_what_goes_without(make_config: Callable[..., Config]) -> None:
-    changes = {"Train.sparsity": {"target": 0.5}, "Distributed": {"sharding": 2, "sharding_stage": 2}}
+    sparsity = {"Train.sparsity": {"target": 0.5}}
     with pytest.raises(UserError, match="Train.sparsity needs whole weights; take stage 1"):
-        make_config(**changes, **{"Tuning.lora": {}})
+        make_config(**sparsity, **{"Distributed": {"sharding": 2, "sharding_stage": 2}})
     with pytest.raises(UserError, match="goes without Train.sparsity"):
-        make_config(**changes, **{"Tuning.lora": {}})
+        make_config(**sparsity, **{"Tuning.lora": {}})

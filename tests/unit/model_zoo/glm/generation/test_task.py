@@ -94,7 +94,9 @@ def test_what_does_not_fit_is_refused_or_cut(network: Any, icetk: GlmTokenizer, 
             task.expand({"text": text}, False)
     (item,) = task.expand({"text": long, "target": "cat"}, True)
     source = task.encode(item, (0, 0, 0))["source"]
-    assert task.is_cut(item) and source[-2:] == [icetk.gmask_id, icetk.sop_id] and len(source) == 17
+    assert task.is_cut(item) and source[-2:] == [icetk.gmask_id, icetk.sop_id] and len(source) == 16
+    (whole,) = task.expand({"text": long, "target": long}, True)
+    assert task.collate([task.encode(whole, (0, 0, 0))])["input_ids"].shape == (1, 24)
     with pytest.raises(UserError, match="its mask would be cut off"):
         task.encode(task.expand({"text": f"{long} [MASK]", "target": "cat"}, True)[0], (0, 0, 0))
     with pytest.raises(UserError, match="2 masks and one target"):

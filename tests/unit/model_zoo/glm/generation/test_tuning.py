@@ -92,6 +92,23 @@ def test_a_run_learns_and_its_folder_writes_the_same(kind: str, save: str, make_
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).resolve().parents[5] / "configs/glm/finetune").glob("*.yaml")))
-def test_the_shipped_configs_load(path: Path) -> None:
-    config = load_config(path)
+def test_the_shipped_configs_load(path: Path, base: Path) -> None:
+    config = load_config(path, [f"Global.pretrained_model={base}", "Data.max_length=64"])
     assert config.Tuning.on and config.Task.name == "glm/text_generation"
+
+
+def test_a_shipped_config_learns_from_what_its_comment_makes(
+    repository: Path, shared_data: Path, base: Path, tmp_path: Path
+) -> None:
+    """The base is a pretrained network with its tokenizer; the rows are GSM8K's, cut as the config says."""
+    rows = (shared_data / "gsm8k" / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    for name, part in (("train", rows[:6]), ("dev", rows[7000:7003])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part), encoding="utf-8")
+    overrides = [
+        *(f"Global.{key}={value}" for key, value in (("output_dir", tmp_path / "run"), ("pretrained_model", base))),
+        *(f"Data.{key}={value}" for key, value in (("root", tmp_path), ("workers", 0), ("max_length", 64))),
+        *("Global.device=cpu", "Global.threads=1", "Task.max_target_length=8", "Train.epochs=1", "Train.batch_size=2"),
+    ]
+    results = train(load_config(repository / "configs/glm/finetune/gsm8k_prefix.yaml", overrides))
+    assert "rouge_l" in results
+    assert (tmp_path / "run" / "best_model" / "adapters.safetensors").exists()
