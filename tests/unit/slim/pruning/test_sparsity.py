@@ -105,9 +105,9 @@ def test_a_run_that_is_too_short(make_model: Callable[..., Any], schedule: dict[
         Zeros(make_model("ErnieModel"), PLAN, Sparsity(target=0.5, **schedule), 10)
 
 
-def test_what_goes_without(make_config: Callable[..., Config]) -> None:
-    sparsity = {"Train.sparsity": {"target": 0.5}}
+def test_what_goes_without(make_config: Callable[..., Config], trained: Path) -> None:
+    changes = {"Train.sparsity": {"target": 0.5}, "Distributed": {"sharding": 2, "sharding_stage": 2}}
     with pytest.raises(UserError, match="Train.sparsity needs whole weights; take stage 1"):
-        make_config(**sparsity, **{"Distributed": {"sharding": 2, "sharding_stage": 2}})
+        make_config(**changes)
     with pytest.raises(UserError, match="goes without Train.sparsity"):
-        make_config(**sparsity, **{"Tuning.lora": {}})
+        make_config(**changes, **{"Tuning.lora": {}, "Global.pretrained_model": str(trained)})

@@ -16,11 +16,14 @@ from model_zoo.glm.modeling import GlmForBlankInfilling
 from model_zoo.glm.plan import PLAN as GLM
 from ppernie import registry
 from ppernie.config.sections import Config
+from ppernie.engine.assemble import assemble
 from ppernie.engine.recorder import Recorder
 from ppernie.errors import Interrupted, UserError
+from ppernie.slim.pruning import width
 from ppernie.slim.pruning.groups import groups_of, kept_units, take_units
 from ppernie.slim.pruning.importance import importance
 from ppernie.slim.pruning.masks import Widths
+from ppernie.slim.pruning.model import Model, open_model
 from ppernie.slim.pruning.settings import Width
 from ppernie.slim.pruning.width import order_units, prune_width
 from ppernie.slim.scores import eval_batches
@@ -49,7 +52,7 @@ def config_of(make_config: Callable[..., Config]) -> Callable[..., Config]:
         description = read_description(folder)
         fields = {f"Arch.{name}": value for name, value in description.arch.items() if name != "variant"}
         labels = {"Task.labels": ["动词", "地名", "成语"]}
-        return make_config(**fields, **labels, **({"Train.epochs": 1} | changes))
+        return make_config(**(fields | labels | {"Train.epochs": 1} | changes))
 
     return make
 
@@ -135,13 +138,13 @@ def test_a_width_is_the_network_with_the_others_masked(small: Path, prune: Calla
     whole, _, described = load_model(run_folder(config) / "start")
     plan = registry.arch_plan(described.arch["name"])
     widths = Widths(whole, plan, described.arch_config(), [0.5, 1.0, 0.75])
-    for width, heads, neurons in ((0.5, 2, 5), (0.75, 3, 7), (1.0, 4, 10)):
-        folder = run_folder(config) / "widths" / str(width)
+    for share, heads, neurons in ((0.5, 2, 5), (0.75, 3, 7), (1.0, 4, 10)):
+        folder = run_folder(config) / "widths" / str(share)
         narrow, _, description = load_model(folder)
         arch = description.arch
         assert (arch["num_attention_heads"], arch["intermediate_size"]) == (heads, neurons)
-        assert arch.get("head_dim") == (None if width == 1.0 else 4) and arch["variant"] is None
-        with widths.at(width):
+        assert arch.get("head_dim") == (None if share == 1.0 else 4) and arch["variant"] is None
+        with widths.at(share):
             np.testing.assert_allclose(answers(narrow), answers(whole), rtol=1e-5, atol=1e-6)
     assert (answers(load_model(target)[0]) == answers(load_model(run_folder(config) / "widths" / "0.5")[0])).all()
     # At first the network has the first width.
@@ -155,7 +158,7 @@ def test_all_widths_learn_from_the_network_before(
     run = run_folder(config)
     lines = records(config.model_copy(update={"Global": config.Global.model_copy(update={"output_dir": str(run)})}))
     assert {"hidden", "soft", "1.0.hidden", "1.0.soft"} <= set(lines[0]) and "hard" not in lines[0]
-    total = sum(lines[0][f"{width}soft"] + 0.1 * lines[0][f"{width}hidden"] for width in ("", "1.0."))
+    total = sum(lines[0][f"{name}soft"] + 0.1 * lines[0][f"{name}hidden"] for name in ("", "1.0."))
     assert lines[0]["loss"] == pytest.approx(total, rel=1e-5)
     # The whole network has nothing to learn at first.
     assert lines[0]["1.0.hidden"] < 1e-10 < lines[0]["hidden"]
@@ -259,9 +262,9 @@ def test_pruned_folders_are_models(small: Path, prune: Callable[..., Any], confi
             convert(again, small.with_name("foreign"), library)
 
 
-@pytest.mark.parametrize(("units", "width", "kept"), [(12, 0.75, 9), (12, 2 / 3, 8), (100, 0.29, 29), (3, 0.5, 1)])
-def test_what_a_width_keeps(units: int, width: float, kept: int) -> None:
-    assert kept_units(units, width) == kept
+@pytest.mark.parametrize(("units", "share", "kept"), [(12, 0.75, 9), (12, 2 / 3, 8), (100, 0.29, 29), (3, 0.5, 1)])
+def test_what_a_width_keeps(units: int, share: float, kept: int) -> None:
+    assert kept_units(units, share) == kept
 
 
 def test_what_cannot_be(small: Path, prune: Callable[..., Any], config_of: Callable[..., Config]) -> None:
@@ -291,3 +294,24 @@ def test_another_task(small: Path, make_config: Callable[..., Config], make_fold
     tagger = make_folder("ernie3/ErnieForTokenClassification", {"name": "token_classification", "labels": ["O", "B"]})
     with pytest.raises(UserError, match=r"tokens|tags"):
         prune_width(tagger, small.with_name("pruned"), Width(widths=[0.5]), make_config())
+
+
+def test_widths_in_a_run_of_its_own(config_of: Callable[..., Config], small: Path) -> None:
+    """They learn from a teacher as wide as the whole network."""
+    with pytest.raises(UserError, match="widths: learn from the teacher, and none is named"):
+        config_of(small, **{"Slim.distillation": {"widths": [0.5], "students": {"a": {}}, "soft": {}, "hard": {}}})
+    losses = {"teacher": str(small), "soft": {}, "widths": [0.5]}
+    wider = config_of(small, **{"Slim.distillation": losses, "Arch.hidden_size": 32})
+    with pytest.raises(UserError, match="one as wide as its own whole, 32 and not 16"):
+        assemble(wider)
+
+
+def test_families_that_only_cut(small: Path, config_of: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is no text encoder learns from no other, and one without ``head_dim`` keeps its heads."""
+    model = open_model(small)
+    decoder = GlmConfig.model_construct(num_attention_heads=4)
+    for config, says in ((decoder, "set hidden and soft to null"), (Width(widths=[0.5]), "has no head_dim")):
+        monkeypatch.setattr(Model, "config", property(lambda self, config=config: config))
+        monkeypatch.setattr(width, "open_model", lambda folder: model)
+        with pytest.raises(UserError, match=says):
+            prune_width(small, small.with_name("pruned"), Width(widths=[0.5]), config_of(small))
