@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ppernie.inference.deploy import GRAPH, WEIGHTS
+
 LENGTH, LABELS, TOLERANCE = 128, 2, 1e-4
 ARCH = "ernie3/ErnieForSequenceClassification"
 ONNX = "model.onnx"
@@ -49,10 +51,9 @@ def export(architecture: dict[str, Any], folder: Path) -> None:
 
 def export_onnx(folder: Path) -> None:
     """Converts the exported graph."""
-    import paddle2onnx
+    from ppernie.export.onnx_graph import convert
 
-    graph, weights = folder / "inference.json", folder / "inference.pdiparams"
-    paddle2onnx.export(str(graph), str(weights), str(folder / ONNX), opset_version=17)
+    convert(folder / GRAPH, folder / WEIGHTS, folder / ONNX)
 
 
 def ppernie(architecture: dict[str, Any], folder: Path, precision: str) -> Forward:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     log_to_console()
     base = Path(config.Global.output_dir)
     source, target = args.model or base / "best_model", args.output or base / "compressed"
-    compress(source, target, config.Slim)
+    compress(source, target, config)
     if not args.evaluate:
         print(f"{target}: written")
         return 0

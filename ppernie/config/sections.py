@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from ppernie.peft import Lora, Prefix
 from ppernie.slim.distillation.settings import Distillation
+from ppernie.slim.quantization.settings import Quantization
 from ppernie.slim.weight_only.arithmetic import Scheme
 
 Steps = Annotated[int, Field(ge=0)]
@@ -319,6 +320,9 @@ class SlimSection(Section):
         default=None, description="Teachers that the run learns from; null learns from the data alone"
     )
 
+    quantization: Quantization | None = Field(
+        default=None, description="Calibrate the linear layers for INT8; null leaves them"
+    )
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
     )
@@ -327,7 +331,16 @@ class SlimSection(Section):
 class ExportSection(Section):
     """The static graph and its proof."""
 
+    engine: Literal["paddle", "openvino", "onnxruntime", "onnxruntime_dynamic"] | None = Field(
+        default=None,
+        description="What runs the graph: paddle in float; openvino and onnxruntime in INT8, the ranges those of"
+        " Slim.quantization; onnxruntime_dynamic in INT8, each input's range its own. null: openvino for a quantised"
+        " model, and paddle for others",
+    )
     tolerance: float = Field(default=1e-5, gt=0, description="Largest difference allowed between the two graphs")
+    int8_tolerance: float = Field(
+        default=0.1, gt=0, description="Largest difference allowed between a graph in INT8 and the network in float"
+    )
     samples: int = Field(default=16, ge=1, description="Real inputs to compare the two graphs on")
 
 

@@ -83,7 +83,7 @@ def _open(source: Path, variant: str | None) -> _Opened:
         description, tensors, iteration = shards.open_shards(source, variant)
         return _Opened(description, tensors, iteration, _tokenizer(source))
     layered = open_layers(source)
-    if layered.scheme is not None:
+    if layered.scheme is not None or layered.description.int8 is not None:
         raise UserError(f"{source}: is quantised already; start from the weights that it was made of")
     return _Opened(layered.description, layered.tensors, _ITERATION, _tokenizer(source))
 

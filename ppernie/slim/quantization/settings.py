@@ -1,0 +1,56 @@
+"""The section ``Slim.quantization``, and what a quantised model folder says of itself; without paddle."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Observer = Literal["absmax", "histogram", "kl", "mse", "emd"]
+Tables = Literal["row", "table"]
+#: Of the whole numbers.
+LARGEST = 127
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Quantization(_Fields):
+    """How the linear layers of a network become INT8."""
+
+    observer: Observer = Field(
+        default="absmax",
+        description="What chooses the range of a layer's inputs: their largest magnitude, the 99.9th percentile, or the"
+        " least loss by divergence (kl), squares (mse) or mean and deviation (emd)",
+    )
+    samples: int = Field(default=128, ge=1, description="Inputs of Data.train, or else Data.eval, to calibrate on")
+    float_layers: list[str] = Field(
+        default=[], description="Layers that stay in float, as patterns of their names, such as *.feed_forward.linear2"
+    )
+    embeddings: Tables | None = Field(
+        default=None, description="Tables become INT8 with a scale for each row, or one for the table; null: float"
+    )
+    sensitivity: bool = Field(
+        default=False, description="Write sensitivity.json: what quantising each layer alone does to the outputs"
+    )
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        description="Largest error of the outputs on the calibration inputs, relative to them; the most sensitive"
+        " layers stay in float until it is met. null: no layer stays for that",
+    )
+
+
+class Int8(_Fields):
+    """What ``config.json`` says of a quantised folder, whose weights are float.
+
+    Attributes:
+        ranges: by the name of each linear layer that computes in INT8, the largest magnitude that its inputs keep.
+        tables: names of the embeddings that are INT8.
+        table_scales: whether each row of these has a scale, or each table.
+    """
+
+    ranges: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    tables: list[str] = []
+    table_scales: Tables = "row"
