@@ -17,7 +17,7 @@ from ppernie.export.static_graph import Sample, check_target, dynamic_outputs, p
 from ppernie.files import new_folder
 from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
 from ppernie.inference.engines import check_engine
-from ppernie.slim.quantization.settings import Int8
+from ppernie.slim.quantization.settings import Int8, WeightBits, own_weight_bits
 
 Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
 
@@ -89,19 +89,17 @@ def _write(
 ) -> None:
     import onnx
 
-    layers = parameters if int8 is None else int8.ranges
-    weights = {weight: name for name in layers for weight in parameters[name]}
     if engine == "onnxruntime_dynamic":
-        _quantize_dynamic(model, target, weights)
+        layers = parameters if int8 is None else int8.ranges
+        weight_bits = own_weight_bits() if int8 is None else int8.weight_bits
+        _quantize_dynamic(model, target, {weight for name in layers for weight in parameters[name]}, weight_bits)
         return
     assert int8 is not None
-    ranges = {weight: int8.ranges[name] for weight, name in weights.items()}
-    tables = [weight for name in int8.tables for weight in parameters[name]]
-    put_int8(model, ranges, tables, int8.table_scales, unsigned=engine == "onnxruntime")
+    put_int8(model, int8, parameters, unsigned=engine == "onnxruntime")
     onnx.save(model, str(target))
 
 
-def _quantize_dynamic(model: Any, target: Path, weights: Collection[str]) -> None:
+def _quantize_dynamic(model: Any, target: Path, weights: Collection[str], weight_bits: WeightBits) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
@@ -112,4 +110,5 @@ def _quantize_dynamic(model: Any, target: Path, weights: Collection[str]) -> Non
         op_types_to_quantize=["MatMul"],
         per_channel=True,
         weight_type=QuantType.QInt8,
+        reduce_range=weight_bits == 7,
     )

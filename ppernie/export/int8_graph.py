@@ -13,25 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 from ppernie.errors import UserError
-from ppernie.slim.quantization.settings import LARGEST, Tables
+from ppernie.slim.quantization.settings import LARGEST, Int8, largest_weight
 
 
-def put_int8(
-    model: Any, ranges: Mapping[str, float], tables: Sequence[str], table_scales: Tables, unsigned: bool
-) -> None:
+def put_int8(model: Any, int8: Int8, parameters: Mapping[str, Sequence[str]], unsigned: bool) -> None:
     """Makes products and tables INT8.
 
     Args:
         model: an ``onnx.ModelProto`` of ``read_graph``; it is changed.
-        ranges: of the inputs of products, by the name of the weight [in, out].
-        tables: names of embeddings [rows, size].
-        table_scales: whether each row of these has a scale, or each table.
+        int8: the layers, and the ranges of their inputs.
+        parameters: names of weights [in, out] and of tables [rows, size] in the graph, by layer.
         unsigned: inputs become whole numbers from 0 on, which some engines multiply faster; they stand for the same.
 
     Raises:
-        UserError: the graph does not multiply by a weight, or look up in a table, that is named.
+        UserError: the graph does not multiply by a layer's weight, or look up in its table.
     """
-    rewriter = _Rewriter(model)
+    ranges = {weight: largest for name, largest in int8.ranges.items() for weight in parameters.get(name, [name])}
+    tables = [table for name in int8.tables for table in parameters.get(name, [name])]
+    rewriter = _Rewriter(model, largest_weight(int8.weight_bits))
     found = set()
     for node in list(model.graph.node):
         if node.op_type == "MatMul" and node.input[1] in ranges:
@@ -41,7 +40,7 @@ def put_int8(
         if node.op_type == "Gather" and node.input[0] in tables:
             table, ids = node.input
             found.add(table)
-            rewriter.look_up(table, ids, node.output[0], table_scales)
+            rewriter.look_up(table, ids, node.output[0], by_row=int8.table_scales == "row")
         else:
             rewriter.nodes.append(node)
     if missing := sorted({*ranges, *tables} - found):
@@ -54,10 +53,10 @@ def put_int8(
 class _Rewriter:
     """Nodes and weights of the graph that is to be; what has a name already is not made again."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, largest_weight: int) -> None:
         import onnx
 
-        self.onnx, self.model = onnx, model
+        self.onnx, self.model, self.largest_weight = onnx, model, largest_weight
         self.nodes: list[Any] = []
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         self._made: set[str] = set()
@@ -72,7 +71,7 @@ class _Rewriter:
 
     def weight(self, name: str) -> str:
         """A weight [in, out], rounded with a scale for each output."""
-        numbers, scales = round_rows(self._array(name).T)
+        numbers, scales = round_rows(self._array(name).T, self.largest_weight)
         tensors = [
             self._tensor(f"{name}.int8", np.ascontiguousarray(numbers.T)),
             self._tensor(f"{name}.scale", scales),
@@ -80,14 +79,14 @@ class _Rewriter:
         ]
         return self._node("DequantizeLinear", tensors, f"{name}.rounded", axis=1)
 
-    def look_up(self, name: str, ids: str, output: str, scales: Tables) -> None:
+    def look_up(self, name: str, ids: str, output: str, by_row: bool) -> None:
         """Rows of a table."""
         table = self._array(name)
-        numbers, scale = round_rows(table if scales == "row" else table.reshape(1, -1))
+        numbers, scale = round_rows(table if by_row else table.reshape(1, -1), LARGEST)
         rows = self._node("Gather", [self._tensor(f"{name}.int8", numbers.reshape(table.shape)), ids], f"{output}.int8")
         rows = self._node("Cast", [rows], f"{output}.whole", to=self.onnx.TensorProto.FLOAT)
         steps = self._tensor(f"{name}.scale", scale.reshape(-1, 1))
-        if scales == "row":
+        if by_row:
             steps = self._node("Gather", [steps, ids], f"{output}.scale")
         self._node("Mul", [rows, steps], output)
 
@@ -117,8 +116,8 @@ class _Rewriter:
         return output
 
 
-def round_rows(rows: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Whole numbers from -127 to 127, and the scale of each row [rows, numbers]; rows of zeros have the scale 1."""
-    scales = np.abs(rows).max(1) / np.float32(LARGEST)
+def round_rows(rows: npt.NDArray[np.float32], largest: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Whole numbers up to ``largest``, and the scale of each row [rows, numbers]; rows of zeros have the scale 1."""
+    scales = np.abs(rows).max(1) / np.float32(largest)
     scales[scales == 0] = 1
     return np.rint(rows / scales[:, None]).astype(np.int8), scales

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,4 +91,7 @@ class OnnxRuntime:
 
 def check_engine(name: str) -> Any:
     """The package of an engine other than Paddle. Raises UserError where it is not installed."""
+    if name == "openvino":
+        # Importing OpenVINO tells its makers so, over the network, unless the package that does that is absent.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return extra_package(name, "int8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from ppernie.data.batches import evaluation_batches
 from ppernie.data.samples import sample_items
 from ppernie.errors import UserError
 from ppernie.files import new_folder
-from ppernie.slim.quantization.settings import Int8, Quantization
+from ppernie.slim.quantization.settings import Int8, Quantization, own_weight_bits
+from ppernie.slim.quantization.training import train_quantized
 from ppernie.table import render
 from ppernie.zoo.folder import CONFIG, load_model, read_description
 
@@ -30,7 +32,7 @@ _BATCH = 8
 
 
 def quantize(source: Path, target: Path, options: Quantization, config: Config) -> None:
-    """Calibrates a model folder on real inputs, those of ``Data.train`` or else ``Data.eval``.
+    """Calibrates a model folder on real inputs, those of ``Data.train`` or else ``Data.eval``; then may train it so.
 
     The target has the source's files; its ``config.json`` has beside the description the ranges of the layers'
     inputs, and from then on the network computes as INT8 does. With ``sensitivity`` or ``budget`` it has a
@@ -40,6 +42,16 @@ def quantize(source: Path, target: Path, options: Quantization, config: Config) 
         UserError: the source is no model folder, is quantised already or writes texts, there is nothing to calibrate
             on, or a layer cannot be calibrated.
     """
+    if not options.training:
+        _calibrate(source, target, options, config)
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+        calibrated = Path(scratch, "calibrated")
+        _calibrate(source, calibrated, options, config)
+        train_quantized(calibrated, target, config)
+
+
+def _calibrate(source: Path, target: Path, options: Quantization, config: Config) -> None:
     described = read_description(source)
     if described.quantization is not None or described.int8 is not None:
         raise UserError(f"{source}: is quantised already; start from the weights that it was made of")
@@ -53,19 +65,20 @@ def quantize(source: Path, target: Path, options: Quantization, config: Config) 
 
     network, task, description = load_model(source)
     batches = _batches(task, description, options, config, source)
+    weight_bits = options.weight_bits or own_weight_bits()
     try:
         layers = linear_names(network, options.float_layers)
         ranges = calibrate(network, task, batches, layers, options.observer)
-        report = (
-            measure(network, task, batches, ranges, options.budget) if options.sensitivity or options.budget else None
-        )
+        report = None
+        if options.sensitivity or options.budget is not None:
+            report = measure(network, task, batches, ranges, weight_bits, options.budget)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     for name in report.float_layers if report else ():
         del ranges[name]
     tables = table_names(network, options.float_layers) if options.embeddings else []
-    int8 = Int8(ranges=ranges, tables=tables, table_scales=options.embeddings or "row")
-    logger.info("%d of %d linear layers become INT8", len(ranges), len(layers))
+    int8 = Int8(ranges=ranges, weight_bits=weight_bits, tables=tables, table_scales=options.embeddings or "row")
+    logger.info("%d of %d linear layers become INT8, with weights of %d bits", len(ranges), len(layers), weight_bits)
     _write(source, target, description.model_copy(update={"int8": int8}), report)
 
 

@@ -59,7 +59,7 @@ def put_int8(network: nn.Layer, int8: Int8) -> None:
     """
     layers = dict(network.named_sublayers())
     for name, largest in int8.ranges.items():
-        replace(network, name, Int8Linear(_layer(layers, name, nn.Linear), largest))
+        replace(network, name, Int8Linear(_layer(layers, name, nn.Linear), largest, int8.weight_bits))
     for name in int8.tables:
         replace(network, name, Int8Embedding(_layer(layers, name, nn.Embedding), int8.table_scales))
 

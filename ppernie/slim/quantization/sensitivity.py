@@ -12,6 +12,7 @@ from paddle import nn
 
 from ppernie.errors import UserError
 from ppernie.slim.quantization.layers import Int8Linear
+from ppernie.slim.quantization.settings import WeightBits
 from ppernie.slim.weight_only.network import replace
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ class Sensitivity(NamedTuple):
 
 
 def measure(
-    network: nn.Layer, task: Task, batches: Sequence[Batch], ranges: Mapping[str, float], budget: float | None
+    network: nn.Layer,
+    task: Task,
+    batches: Sequence[Batch],
+    ranges: Mapping[str, float],
+    weight_bits: WeightBits,
+    budget: float | None,
 ) -> Sensitivity:
     """Quantises each layer alone, then all of them but as many of the most sensitive ones as the budget asks for.
 
@@ -55,7 +61,7 @@ def measure(
             for name in names:
                 layer = layers[name]
                 assert isinstance(layer, nn.Linear)
-                replace(network, name, Int8Linear(layer, ranges[name]))
+                replace(network, name, Int8Linear(layer, ranges[name], weight_bits))
                 stack.callback(replace, network, name, layer)
             return _relative(_outputs(network, task, batches), plain)
 
