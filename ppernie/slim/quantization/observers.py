@@ -1,6 +1,7 @@
 """What of PaddleSlim and of Paddle's quantisation is used, and what is replaced, on Paddle 3.3 and PaddleSlim 2.6.
 
-* ``AbsmaxObserver``, ``HistObserver``, ``KLObserver``, ``MSEObserver``, ``EMDObserver``: used, by ``input_range``.
+* ``HistObserver``, ``KLObserver``, ``MSEObserver``, ``EMDObserver``: used, by ``input_range``.
+* ``AbsmaxObserver``: replaced by the largest number itself, which needs no package.
 * ``AbsMaxChannelWiseWeightObserver``: replaced by ``layers.steps``; what it finds is for ``convert`` alone.
 * ``PTQ.convert`` and ``QAT.convert`` of ``paddle.quantization``: replaced by ``layers`` and ``ppernie.export.int8``.
   The predictor refuses what they make, and computes wrong numbers once it loads, since ``dequantize_linear`` runs the
@@ -22,7 +23,6 @@ from ppernie.extras import extra_package
 from ppernie.slim.quantization.settings import Observer
 
 _CLASSES = {
-    "absmax": "AbsmaxObserver",
     "histogram": "HistObserver",
     "kl": "KLObserver",
     "mse": "MSEObserver",
@@ -41,9 +41,9 @@ def input_range(observer: Observer, magnitudes: np.ndarray) -> float:
     """
     import paddle
 
+    if observer == "absmax" or magnitudes.min() == magnitudes.max():  # of which there is no histogram
+        return float(magnitudes.max())
     observers = extra_package("paddleslim.quant.observers", "int8")
-    if magnitudes.min() == magnitudes.max():  # of which there is no histogram
-        return float(magnitudes[0])
     seen = getattr(observers, _CLASSES[observer])()._instance(None)
     seen(paddle.to_tensor(magnitudes))
     return float(seen.scales())
