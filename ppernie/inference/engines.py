@@ -12,7 +12,6 @@ import numpy as np
 from ppernie.errors import UserError
 from ppernie.extras import extra_package
 from ppernie.inference import runtime
-from ppernie.inference.deploy import ONNX
 
 
 class Engine(Protocol):
@@ -43,7 +42,7 @@ class OpenVino:
     """An ONNX graph in OpenVINO on the CPU.
 
     Args:
-        folder: an export.
+        graph: the file.
         precision: ``fp32`` or ``bf16``, of what is not INT8.
         threads: of the CPU.
 
@@ -51,7 +50,7 @@ class OpenVino:
         UserError: the package is absent, or cannot load the graph.
     """
 
-    def __init__(self, folder: Path, precision: str, threads: int) -> None:
+    def __init__(self, graph: Path, precision: str, threads: int) -> None:
         openvino = check_engine("openvino")
         hints = {
             "INFERENCE_NUM_THREADS": threads,
@@ -59,9 +58,9 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            compiled = openvino.Core().compile_model(str(folder / ONNX), "CPU", hints)
+            compiled = openvino.Core().compile_model(str(graph), "CPU", hints)
         except RuntimeError as error:
-            raise UserError(f"{folder}: OpenVINO cannot load the model; export it again ({error})") from error
+            raise UserError(f"{graph}: OpenVINO cannot load the model; export it again ({error})") from error
         self._request = compiled.create_infer_request()
         self.input_names = [port.any_name for port in compiled.inputs]
 
@@ -73,16 +72,14 @@ class OpenVino:
 class OnnxRuntime:
     """An ONNX graph in ONNX Runtime on the CPU, in fp32 where it is not INT8; errors and arguments of ``OpenVino``."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, graph: Path, threads: int) -> None:
         onnxruntime = check_engine("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / ONNX), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no base but this
-            raise UserError(f"{folder}: ONNX Runtime cannot load the model; export it again ({error})") from error
+            raise UserError(f"{graph}: ONNX Runtime cannot load the model; export it again ({error})") from error
         self.input_names = [port.name for port in self._session.get_inputs()]
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from ppernie.cpu import cpu_count, cpu_has_bf16
 from ppernie.errors import UserError
 from ppernie.inference import engines, limits, runtime
-from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field
+from ppernie.inference.deploy import BATCH, GRAPH, ONNX, WEIGHTS, Deploy, Field
 
 _TENSORRT_ROWS = 32
 _CPU_ROWS = 8  # more at once is no faster, and needs more memory and more compiled kernels
@@ -121,10 +121,10 @@ class Predictor:
         self.device, self.precision = "cpu", precision or ("bf16" if bf16 else "fp32")
         runtime.check_precision(self.precision, self.device)
         if self.deploy.engine == "openvino":
-            return engines.OpenVino(self.folder, self.precision, self.threads)
+            return engines.OpenVino(self.folder / ONNX, self.precision, self.threads)
         if self.precision != "fp32":
             raise UserError(f"{self.folder}: ONNX Runtime runs it in INT8 and fp32; leave the precision")
-        return engines.OnnxRuntime(self.folder, self.threads)
+        return engines.OnnxRuntime(self.folder / ONNX, self.threads)
 
     def _config(self) -> Any:
         graph, weights = self.folder / GRAPH, self.folder / WEIGHTS

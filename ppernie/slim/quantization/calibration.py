@@ -15,20 +15,24 @@ from ppernie.slim.quantization.observers import input_range
 from ppernie.slim.quantization.settings import Observer
 
 if TYPE_CHECKING:
-    from ppernie.tasks.base import Batch, Task
+    from ppernie.tasks.base import Batch
 
 # Numbers that are kept of what enters a layer in one pass, besides the largest.
 _KEPT = 16_384
 
 
 def calibrate(
-    network: nn.Layer, task: Task, batches: Iterable[Batch], layers: Sequence[str], observer: Observer
+    network: nn.Layer,
+    run: Callable[[nn.Layer, Batch], object],
+    batches: Iterable[Batch],
+    layers: Sequence[str],
+    observer: Observer,
 ) -> dict[str, float]:
-    """The range of each layer's inputs, by name; a layer that the task never runs has none.
+    """The range of each layer's inputs, by name; a layer that is never run has none.
 
     Args:
         network: in float; runs in eval mode.
-        batches: the task's.
+        run: the network on a batch.
         layers: names of linear layers.
 
     Raises:
@@ -42,7 +46,7 @@ def calibrate(
             keep: Any = _keep(seen.setdefault(name, []))  # Paddle's annotation takes inputs for one tensor
             stack.callback(sublayers[name].register_forward_pre_hook(keep).remove)
         for batch in batches:
-            task.run(network, batch)
+            run(network, batch)
     return {name: _range(name, np.concatenate(parts), observer) for name, parts in seen.items() if parts}
 
 

@@ -68,7 +68,7 @@ def _calibrate(source: Path, target: Path, options: Quantization, config: Config
     weight_bits = options.weight_bits or own_weight_bits()
     try:
         layers = linear_names(network, options.float_layers)
-        ranges = calibrate(network, task, batches, layers, options.observer)
+        ranges = calibrate(network, task.run, batches, layers, options.observer)
         report = None
         if options.sensitivity or options.budget is not None:
             report = measure(network, task, batches, ranges, weight_bits, options.budget)

@@ -29,12 +29,9 @@ Inputs = dict[str, np.ndarray]
 ENGINES: tuple[Int8Engine, ...] = ("openvino", "onnxruntime", "onnxruntime_dynamic")
 
 
-class Forward:
-    """A task, as far as calibration asks for one."""
-
-    def run(self, network: Any, inputs: Inputs) -> np.ndarray:
-        with paddle.no_grad():
-            return network(**{name: paddle.to_tensor(ids) for name, ids in inputs.items()}).numpy()
+def run(network: Any, inputs: Inputs) -> np.ndarray:
+    with paddle.no_grad():
+        return network(**{name: paddle.to_tensor(ids) for name, ids in inputs.items()}).numpy()
 
 
 class Case:
@@ -44,9 +41,8 @@ class Case:
         self.make_model, self.arch = make_model, arch
         self.model = make_model("ErnieForSequenceClassification", num_labels=3)
         self.model.eval()
-        batches: Any = [self.sample(seed, 4, 12) for seed in range(4)]
-        task: Any = Forward()
-        ranges = calibrate(self.model, task, batches, linear_names(self.model, []), "absmax")
+        batches = [self.sample(seed, 4, 12) for seed in range(4)]
+        ranges = calibrate(self.model, run, batches, linear_names(self.model, []), "absmax")
         self.int8 = Int8(ranges=ranges, weight_bits=7, tables=table_names(self.model, []))
 
     def sample(self, seed: int, batch: int, length: int) -> Inputs:
@@ -58,7 +54,7 @@ class Case:
         network = self.make_model("ErnieForSequenceClassification", num_labels=3)
         network.eval()
         int8_network.put_int8(network, self.int8)
-        return Forward().run(network, inputs)
+        return run(network, inputs)
 
     def export(self, folder: Path, engine: Int8Engine = "openvino", tolerance: float = 0.1, **changes: Any) -> Any:
         dims = ("batch", "length")
@@ -100,7 +96,7 @@ def test_an_export_computes_what_was_calibrated(case: Case, tmp_path: Path, engi
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == ["deploy.yml", "inference.onnx"]
     inputs = case.sample(30, 5, 7)
     (output,) = Predictor(tmp_path / "export", precision="fp32", threads=1).run(inputs)
-    plain, rounded = Forward().run(case.model, inputs), case.rounded(inputs)
+    plain, rounded = run(case.model, inputs), case.rounded(inputs)
     assert output.shape == (5, 3) and output.dtype == np.float32
     if engine == "onnxruntime_dynamic":  # its ranges are others
         assert 1e-6 < np.abs(output - plain).max() < 0.05 * np.abs(plain).max()
