@@ -98,6 +98,27 @@ def test_the_budget_leaves_the_most_sensitive_layers_in_float(model: Path, confi
     assert not (tmp_path / "none").exists()
 
 
+def test_a_quantised_model_is_exported_and_predicts(
+    model: Path, run_values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, rows = tmp_path / "run.yaml", tmp_path / "rows.jsonl"
+    file.write_text(yaml.safe_dump(run_values, allow_unicode=True))
+    rows.write_text('{"text": "北京"}\n一心一意\n', encoding="utf-8")
+    recipe = ["-c", str(file), "-o", "Slim.quantization={embeddings: table}", "Export.int8_tolerance=0.5"]
+    compressed, export = str(tmp_path / "run" / "compressed"), str(tmp_path / "run" / "export")
+    assert main(["compress", *recipe]) == 0
+    assert main(["export_model", *recipe, "--model", compressed]) == 0
+    assert (tmp_path / "run" / "export" / "inference.onnx").exists()
+    capsys.readouterr()
+    assert main(["predict", "--model", export, "--input", str(rows), "--device", "cpu"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = open_pipeline(compressed, device="cpu")(["北京", "一心一意"])
+    for answer, other in zip(answers, expected, strict=True):
+        assert answer["scores"] == pytest.approx(other["scores"], abs=1e-3)
+    assert main(["export_model", *recipe, "--model", str(model), "--output", f"{export}2"]) == 0
+    assert (tmp_path / "run" / "export2" / "inference.json").exists()
+
+
 def test_training_goes_on_in_int8(
     model: Path, run_values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
