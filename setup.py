@@ -38,11 +38,17 @@ LIBRARY = [
     "xxhash",
 ]
 CPU = ["paddlepaddle==3.3.1"]
+# Calibration, and the engines that compute in whole numbers.
+INT8 = [
+    "onnx",
+    "onnxruntime",
+    "openvino==2026.4.1",
+    "paddle2onnx",
+    "paddleslim==2.6.0",
+]
 DEVELOPMENT = [
     "jsonschema",
     "mypy",
-    "onnxruntime",
-    "paddle2onnx",
     "pytest",
     "pytest-timeout",
     "ruff",
@@ -74,6 +80,11 @@ setup(
     ext_modules=[KERNELS],
     # paddlepaddle and paddlepaddle-gpu provide the same package: the extras choose one.
     install_requires=LIBRARY,
-    extras_require={"cpu": CPU, "gpu": ["paddlepaddle-gpu>=3.3,<3.4"], "dev": [*CPU, *DEVELOPMENT]},
+    extras_require={
+        "cpu": CPU,
+        "gpu": ["paddlepaddle-gpu>=3.3,<3.4"],
+        "int8": INT8,
+        "dev": [*CPU, *INT8, *DEVELOPMENT],
+    },
     entry_points={"console_scripts": ["ppernie=ppernie.cli.main:main"]},
 )

@@ -12,9 +12,20 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware (Linux; elsewhere False)."""
+    return not _flags().isdisjoint(("avx512_bf16", "amx_bf16"))
+
+
+def cpu_has_vnni() -> bool:
+    """Whether the CPU adds products of 8 bits in 32 bits at once (Linux; elsewhere False).
+
+    Without that it adds pairs of them in 16 bits, which overflow unless one of the two has 7 bits.
+    """
+    return not _flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+@functools.cache
+def _flags() -> frozenset[str]:
     cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.exists() else []
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return frozenset(cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.exists() else [])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ppernie.bench.side import median_seconds, serve
+from ppernie.inference.deploy import GRAPH, WEIGHTS
 
 LENGTH, LABELS, TOLERANCE = 128, 2, 1e-4
 ARCH = "ernie3/ErnieForSequenceClassification"
@@ -24,37 +25,56 @@ Inputs = Mapping[str, np.ndarray]
 Forward = Callable[[Inputs], np.ndarray]
 
 
-def sample(vocab_size: int, batch: int) -> dict[str, np.ndarray]:
+def sample(vocab_size: int, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Random ids; the same for every side."""
-    ids = np.random.default_rng(0).integers(1, vocab_size, (batch, LENGTH))
+    ids = np.random.default_rng(seed).integers(1, vocab_size, (batch, LENGTH))
     return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
 
 
-def export(architecture: dict[str, Any], folder: Path) -> None:
-    """Writes the exported model and, where the converter is installed, its ONNX form."""
-    from ppernie import registry
-    from ppernie.export import Field, export_model
+def network(architecture: dict[str, Any]) -> Any:
+    """The model, the same for every side."""
+    import paddle
 
+    from ppernie import registry
+
+    paddle.seed(0)
     model = registry.arch_class(ARCH)(registry.arch_config(ARCH)(**architecture), LABELS)
     model.reset_parameters()
+    return model
+
+
+def interface(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an export: what the model takes and gives, and samples."""
+    from ppernie.export import Field
+
     dims = ("batch", "length")
-    fields = [
-        Field("input_ids", "int64", dims, architecture["pad_token_id"], architecture["vocab_size"]),
-        Field("token_type_ids", "int64", dims, 0, architecture["type_vocab_size"]),
-    ]
-    samples = [sample(architecture["vocab_size"], batch) for batch in (1, 3)]
-    export_model(model, fields, [("batch", "classes")], folder, samples, TOLERANCE, {}, LENGTH)
+    return {
+        "inputs": [
+            Field("input_ids", "int64", dims, architecture["pad_token_id"], architecture["vocab_size"]),
+            Field("token_type_ids", "int64", dims, 0, architecture["type_vocab_size"]),
+        ],
+        "outputs": [("batch", "classes")],
+        "samples": [sample(architecture["vocab_size"], batch) for batch in (1, 3)],
+        "extra": {},
+        "max_length": LENGTH,
+    }
 
 
-def export_onnx(folder: Path) -> None:
+def export(architecture: dict[str, Any], folder: Path) -> None:
+    """Writes the exported model."""
+    from ppernie.export import export_model
+
+    export_model(network(architecture), folder=folder, tolerance=TOLERANCE, **interface(architecture))
+
+
+def export_onnx(architecture: dict[str, Any], folder: Path) -> None:
     """Converts the exported graph."""
-    import paddle2onnx
+    from ppernie.export.onnx_graph import convert
 
-    graph, weights = folder / "inference.json", folder / "inference.pdiparams"
-    paddle2onnx.export(str(graph), str(weights), str(folder / ONNX), opset_version=17)
+    convert(folder / GRAPH, folder / WEIGHTS, folder / ONNX)
 
 
-def ppernie(architecture: dict[str, Any], folder: Path, precision: str) -> Forward:
+def ppernie(architecture: dict[str, Any], folder: Path, precision: str | None) -> Forward:
     """The exported model in this library's predictor."""
     from ppernie.inference.predictor import Predictor
 
@@ -90,6 +110,7 @@ def onnxruntime(architecture: dict[str, Any], folder: Path) -> Forward:
     return lambda inputs: session.run(None, dict(inputs))[0]
 
 
+WRITERS: dict[str, Callable[[dict[str, Any], Path], None]] = {"export": export, "export_onnx": export_onnx}
 SIDES: dict[str, Callable[[dict[str, Any], Path], Forward]] = {
     "PaddleNLP eager": paddlenlp,
     "ONNX Runtime fp32": onnxruntime,
@@ -98,21 +119,25 @@ SIDES: dict[str, Callable[[dict[str, Any], Path], Forward]] = {
 }
 
 
-def main(side: str, variant: str, folder: str, batch: str) -> None:
-    """Serves until the input ends; the sides ``export`` and ``export_onnx`` write files and time nothing."""
+def main(
+    writers: Mapping[str, Callable[[dict[str, Any], Path], None]],
+    sides: Mapping[str, Callable[[dict[str, Any], Path], Forward]],
+    side: str,
+    variant: str,
+    folder: str,
+    batch: str,
+) -> None:
+    """Serves until the input ends; writers write files and time nothing."""
     from ppernie.zoo import manifest
 
     architecture = manifest.find(variant).architecture
 
     def prepare() -> Callable[[str], dict[str, object]]:
-        if side == "export":
-            export(architecture, Path(folder))
-            return lambda _: {}
-        if side == "export_onnx":
-            export_onnx(Path(folder))
+        if side in writers:
+            writers[side](architecture, Path(folder))
             return lambda _: {}
         inputs = sample(architecture["vocab_size"], int(batch))
-        forward = SIDES[side](architecture, Path(folder))
+        forward = sides[side](architecture, Path(folder))
         return lambda _: _turn(forward, inputs)
 
     serve(prepare)
@@ -123,4 +148,4 @@ def _turn(forward: Forward, inputs: Inputs) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(WRITERS, SIDES, *sys.argv[1:])

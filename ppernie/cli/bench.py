@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infer.add_argument("--rounds", type=int, default=20, metavar="N")
     infer.add_argument("--threads", type=int, default=2, metavar="N")
 
+    int8 = benches.add_parser("int8", help="INT8 beside float32 and bfloat16 of the same graph, in every engine")
+    int8.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
+    int8.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
+    int8.add_argument("--rounds", type=int, default=20, metavar="N", help="turns of each side")
+    int8.add_argument("--threads", type=int, default=2, metavar="N")
+
     generate = benches.add_parser("generate", help="tokens a second beside PaddleNLP's GLM and Hugging Face's Llama")
     generate.add_argument("--sizes", nargs="+", default=["4x256"], metavar="LAYERSxHIDDEN")
     generate.add_argument("--rounds", type=int, default=10, metavar="N", help="generations of each side")
@@ -120,6 +126,10 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.infer import benchmark as benchmark_inference
 
         return benchmark_inference(args.sizes, args.batches, args.rounds, args.threads)
+    if args.bench == "int8":
+        from ppernie.bench.int8 import benchmark as benchmark_int8
+
+        return benchmark_int8(args.sizes, args.batches, args.rounds, args.threads)
     if args.bench == "generate":
         from ppernie.bench.generate import benchmark as benchmark_generation
 

@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="FILE", help="write here in place of standard output")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="of an export; fp32, or what an export in INT8 runs best in",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     add_stream(parser)
     add_task_options(parser)

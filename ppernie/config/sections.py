@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from ppernie.peft import Lora, Prefix
 from ppernie.slim.distillation.settings import Distil, Distillation
 from ppernie.slim.pruning.settings import Layers, Sparsity, Vocabulary, Width
+from ppernie.slim.quantization.settings import Quantization
 from ppernie.slim.settings import Gate, Latency
 from ppernie.slim.weight_only.arithmetic import Scheme
 
@@ -345,6 +346,9 @@ class SlimSection(Section):
     sparsity: Sparsity | None = Field(
         default=None, description="Fine-tune with ever more zeros in the layers' matrices; null leaves them"
     )
+    quantization: Quantization | None = Field(
+        default=None, description="Calibrate the linear layers for INT8; null leaves them"
+    )
     weight_only: Scheme | None = Field(
         default=None, description="Store the matrices of the layers in 8 or 4 bits, without training; null leaves them"
     )
@@ -361,7 +365,16 @@ class SlimSection(Section):
 class ExportSection(Section):
     """The static graph and its proof."""
 
+    engine: Literal["paddle", "openvino", "onnxruntime", "onnxruntime_dynamic"] | None = Field(
+        default=None,
+        description="What runs the graph: paddle in float; openvino and onnxruntime in INT8, the ranges those of"
+        " Slim.quantization; onnxruntime_dynamic in INT8, each input's range its own. null: openvino for a quantised"
+        " model, and paddle for others",
+    )
     tolerance: float = Field(default=1e-5, gt=0, description="Largest difference allowed between the two graphs")
+    int8_tolerance: float = Field(
+        default=0.1, gt=0, description="Largest difference allowed between a graph in INT8 and the network in float"
+    )
     samples: int = Field(default=16, ge=1, description="Real inputs to compare the two graphs on")
 
 

@@ -23,6 +23,7 @@ from ppernie.peft.weights import fingerprint
 from ppernie.slim.distillation.distiller import Distiller
 from ppernie.slim.distillation.task import DistilledTask
 from ppernie.slim.distillation.texts import TextDistillation
+from ppernie.slim.quantization.training import training_ranges
 from ppernie.tasks.pretraining import PretrainingTask
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.layout import Fit
@@ -93,7 +94,7 @@ def assemble(config: Config) -> Parts:
     for name, rows in examples.items():
         if rows:
             logger.info("%s: %d examples, %d inputs", name, len(rows), len(items[name]))
-    description = _describe(config, task)
+    description = _describe(config, task, source)
     _check_ids(task, items["train"][:32], config.Arch.model)
     parts = Parts(task, items["train"], items["eval"], items["test"], description, source)
     if config.Slim.distillation is None:
@@ -119,7 +120,7 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
     for stream in streams["train"].values():
         sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
         _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
-    parts = Parts(task, [], [], [], _describe(config, task), source, streams["train"], streams["eval"])
+    parts = Parts(task, [], [], [], _describe(config, task, source), source, streams["train"], streams["eval"])
     if config.Slim.distillation is None:
         return parts
     distiller = Distiller(config.Slim.distillation, parts.description, task)
@@ -149,12 +150,13 @@ def open_streams(
     return streams
 
 
-def _describe(config: Config, task: Task) -> ModelDescription:
+def _describe(config: Config, task: Task, source: Source | None) -> ModelDescription:
     return ModelDescription(
         arch=config.resolved()["Arch"],
         task={"name": config.Task.name, **task.options.model_dump(mode="json")},
         max_length=config.Data.max_length,
         fields=config.Data.fields,
+        int8=training_ranges(config, None if source is None else source.folder),
     )
 
 

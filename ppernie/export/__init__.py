@@ -1,4 +1,4 @@
-"""Static graphs for Paddle Inference."""
+"""Static graphs for Paddle Inference, OpenVINO and ONNX Runtime."""
 
 from ppernie.export.static_graph import Field, export_model
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppernie.data.batches import evaluation_batches
-from ppernie.data.readers import read_examples
+from ppernie.data.samples import sample_items
 from ppernie.decoding.stepwise import StepwiseTask
 from ppernie.errors import UserError
+from ppernie.export.int8 import export_int8
 from ppernie.export.static_graph import export_model
 from ppernie.export.steps import export_steps
 from ppernie.inference.deploy import Field
@@ -31,27 +32,45 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         The content of ``deploy.yml``.
 
     Raises:
-        UserError: the weights are quantised, there is no data to prove the graph on, or it differs by more than
-            ``Export.tolerance``.
+        UserError: the weights are quantised, the engine does not suit the network or is not installed, there is no
+            data to prove the graph on, or it differs by more than ``Export.tolerance`` or ``Export.int8_tolerance``.
     """
     own = {"name": config.Task.name, **config.Task.options.model_dump(mode="json")}
-    opened = open_folder(source, instead=own)
+    opened = open_folder(source, instead=own, in_float=True)
     description, task, model = opened
     if description.quantization is not None:
         raise UserError(f"{source}: has quantised weights, which no static graph keeps; export the float model")
+    engine = config.Export.engine or ("paddle" if description.int8 is None else "openvino")
+    if engine != "paddle" and task.generative:
+        raise UserError(f"{source}: writes texts, which is exported for paddle alone; leave Export.engine")
     if isinstance(task, StepwiseTask):
         return export_steps(opened, target, _batches(task, config), config.Export.tolerance)
     if task.generative:
         raise UserError(f"{source}: writes texts step by step, which no static graph does; predict with the folder")
-    arch = model.config
+    inputs = [_field(name, task, model.config) for name in task.input_names]
+    samples = [{name: batch[name] for name in task.input_names} for batch in _batches(task, config)]
+    if engine != "paddle":
+        return export_int8(
+            model,
+            inputs=inputs,
+            outputs=[task.output_dims],
+            folder=target,
+            samples=samples,
+            tolerance=config.Export.int8_tolerance,
+            extra={"model": description.model_dump()},
+            max_length=description.max_length,
+            engine=engine,
+            int8=description.int8,
+            add_files=task.tokenizer.save,
+        )
     return export_model(
         model,
-        inputs=[_field(name, task, arch) for name in task.input_names],
+        inputs=inputs,
         outputs=[task.output_dims],
         folder=target,
-        samples=[{name: batch[name] for name in task.input_names} for batch in _batches(task, config)],
+        samples=samples,
         tolerance=config.Export.tolerance,
-        extra={"model": description.model_dump()},
+        extra={"model": description.in_float().model_dump()},
         max_length=description.max_length,
         add_files=task.tokenizer.save,
     )
@@ -73,10 +92,7 @@ def _batches(task: Task, config: Config) -> list[Batch]:
     source = config.Data.eval or config.Data.train
     if source is None:
         raise UserError("an export is proven on real inputs: name Data.eval or Data.train")
-    few = source.model_copy(update={"limit": config.Export.samples})
-    data = config.Data
-    examples = read_examples(few, root=data.root, fields=data.fields, task=config.Task.name, purpose="predict")
-    items = [item for example in examples for item in task.expand(example, labelled=False)][: config.Export.samples]
+    items = sample_items(task, config.Task.name, source, config.Data, config.Export.samples)
     middle = len(items) // 2
     parts = [(items[:middle], 1), (items[middle:], _BATCH)]
     return [batch for part, size in parts for _, batch in evaluation_batches(task, part, size)]

@@ -12,6 +12,9 @@ from paddle.nn import functional as F
 
 from ppernie.nn import SelfAttention
 
+# Layers of the form, and the layer of the plain network that each is a part of.
+_PARTS = {"query": "qkv_proj", "key": "qkv_proj", "value": "qkv_proj"}
+
 
 class _InferenceAttention(nn.Layer):
     """``SelfAttention`` without dropout, as three projections.
@@ -73,3 +76,20 @@ def inference_form(model: nn.Layer) -> Iterator[None]:
             setattr(parent, name, child)
         for layer, mode in training.items():
             layer.training = mode
+
+
+def weights_by_origin(model: nn.Layer) -> dict[str, list[str]]:
+    """Inside ``inference_form``: the parameters that a layer's weight became, by the layer's name in the plain network.
+
+    They are told by the names that Paddle gives them, which a graph keeps.
+    """
+    layers = dict(model.named_sublayers())
+    found: dict[str, list[str]] = {}
+    for name, layer in layers.items():
+        if not isinstance(layer, (nn.Linear, nn.Embedding)):
+            continue
+        path, dot, last = name.rpartition(".")
+        inside = isinstance(layers.get(path), _InferenceAttention)
+        origin = f"{path}{dot}{_PARTS.get(last, last) if inside else last}"
+        found.setdefault(origin, []).append(layer.weight.name)
+    return found

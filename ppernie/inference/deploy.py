@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from ppernie.errors import UserError
 
-DEPLOY, GRAPH, WEIGHTS = "deploy.yml", "inference.json", "inference.pdiparams"
+DEPLOY, GRAPH, WEIGHTS, ONNX = "deploy.yml", "inference.json", "inference.pdiparams", "inference.onnx"
 BATCH = "batch"
 
 
@@ -66,7 +66,7 @@ class DeployFile(BaseModel):
     format_version: Literal[1] = 1
     paddle: str
     max_length: Annotated[int, Limit(ge=1)]
-    tolerance: Annotated[float, Limit(gt=0, description="largest max_relative that was accepted in fp32")]
+    tolerance: Annotated[float, Limit(gt=0, description="largest max_relative that was accepted")]
     differences: Annotated[dict[str, Difference], Limit(description="measured, by precision")] = {}
     extra: Annotated[dict[str, Any], Limit(description="the exporter's own: task, labels, ...")] = {}
 
@@ -101,11 +101,15 @@ class DeployFile(BaseModel):
 class Deploy(DeployFile):
     """The contents of ``deploy.yml`` of a network that is one graph."""
 
+    engine: Annotated[
+        Literal["paddle", "openvino", "onnxruntime"],
+        Limit(description="what runs the graph: paddle in float, the others in INT8"),
+    ] = "paddle"
     inputs: Annotated[list[Field], Limit(min_length=1)]
     outputs: Annotated[list[Dims], Limit(min_length=1, description="names of each output's dimensions")]
 
     def files(self) -> list[str]:
-        return [GRAPH, WEIGHTS]
+        return [GRAPH, WEIGHTS] if self.engine == "paddle" else [ONNX]
 
 
 class StepInterface(BaseModel):

@@ -64,13 +64,18 @@ def open_network(
 
 
 def open_folder(
-    folder: Path, overrides: Sequence[str] = (), instead: dict[str, Any] | None = None, stream: bool = False
+    folder: Path,
+    overrides: Sequence[str] = (),
+    instead: dict[str, Any] | None = None,
+    stream: bool = False,
+    in_float: bool = False,
 ) -> Opened:
     """The network of a model folder in eval mode, on the current device.
 
     Args:
         overrides, stream: as ``open_network``'s.
         instead: as ``answering``'s.
+        in_float: the network computes in float, also where the description says INT8.
 
     Raises:
         UserError: the folder is none, its network answers nothing, or an option is wrong.
@@ -82,7 +87,8 @@ def open_folder(
     except UserError as error:
         raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
     task = description.build_task(read_tokenizer(folder))
-    network = opener(stream)(folder, description, lambda: description.build_model(task))
+    built = description.in_float() if in_float else description
+    network = opener(stream)(folder, description, lambda: built.build_model(task))
     network.eval()
     return Opened(description, task, network)
 

@@ -90,17 +90,18 @@ def open_pipeline(
     folder: str | Path,
     *,
     device: str = "auto",
-    precision: str = "fp32",
+    precision: str | None = None,
     threads: int | None = None,
     overrides: Sequence[str] = (),
     stream: bool = False,
 ) -> Pipeline:
-    """The pipeline of an export (through Paddle Inference) or of a model folder (the network itself).
+    """The pipeline of an export (through the engine that it names) or of a model folder (the network itself).
 
     Args:
         folder: an export's folder, or one such as ``best_model``.
         device: ``auto``, ``cpu`` or ``gpu``.
-        precision: ``fp32``, ``bf16`` or ``fp16``; a model folder, and an export that reads step by step, run in fp32.
+        precision: ``fp32``, ``bf16`` or ``fp16``, of an export; None is the default of ``Predictor``. A model folder,
+            and an export that reads step by step, run in fp32.
         threads: CPU threads.
         overrides: options of the task that are changed, such as ``decoding.strategy=beam``.
         stream: read the weights of a model folder block by block, in every pass.
@@ -111,7 +112,7 @@ def open_pipeline(
     folder = Path(folder)
     if not stream and is_export(folder) and not has_steps(folder):
         return _exported(folder, device, precision, threads, overrides)
-    if precision != "fp32":
+    if precision not in (None, "fp32"):
         raise UserError(f"{folder}: this model runs in fp32; a classifier's or an encoder's export runs in {precision}")
     opened = open_network(folder, device, threads, overrides, stream)
 
@@ -124,7 +125,9 @@ def open_pipeline(
     return Pipeline(opened.description, opened.task, run)
 
 
-def _exported(folder: Path, device: str, precision: str, threads: int | None, overrides: Sequence[str]) -> Pipeline:
+def _exported(
+    folder: Path, device: str, precision: str | None, threads: int | None, overrides: Sequence[str]
+) -> Pipeline:
     from ppernie.inference.predictor import Predictor
     from ppernie.zoo.description import ModelDescription
     from ppernie.zoo.folder import read_tokenizer

@@ -1,4 +1,4 @@
-"""Runs an exported model with Paddle Inference."""
+"""Runs an exported model with the engine that its ``deploy.yml`` names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ppernie.cpu import cpu_count
-from ppernie.device import choose_device
+from ppernie.cpu import cpu_count, cpu_has_bf16
 from ppernie.errors import UserError
-from ppernie.inference import limits, runtime
-from ppernie.inference.deploy import BATCH, GRAPH, WEIGHTS, Deploy, Field
+from ppernie.inference import engines, limits, runtime
+from ppernie.inference.deploy import BATCH, GRAPH, ONNX, WEIGHTS, Deploy, Field
 
 _TENSORRT_ROWS = 32
 _CPU_ROWS = 8  # more at once is no faster, and needs more memory and more compiled kernels
@@ -26,9 +25,10 @@ class Predictor:
     nothing anyway; use processes.
 
     Args:
-        folder: an export (``deploy.yml``, ``inference.json``, ``inference.pdiparams``).
-        device: ``auto`` (a GPU where there is one), ``cpu`` or ``gpu``.
-        precision: ``fp32``, ``bf16`` or, on a GPU, ``fp16``.
+        folder: an export (``deploy.yml`` and the files of its engine).
+        device: ``auto`` (a GPU where there is one), ``cpu`` or ``gpu``; one in INT8 runs on a CPU.
+        precision: ``fp32``, ``bf16`` or, on a GPU, ``fp16``; None is fp32 or, of what is not INT8 in an export that
+            is, bf16 where OpenVINO finds a CPU that has it.
         threads: of the CPU's mathematics; one for each core if None.
         tensorrt: hand the graph to TensorRT; shapes are collected from the smallest and the largest request.
 
@@ -44,21 +44,18 @@ class Predictor:
         folder: Path,
         *,
         device: str = "auto",
-        precision: str = "fp32",
+        precision: str | None = None,
         threads: int | None = None,
         tensorrt: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.deploy = Deploy.read(self.folder)
-        self.device = choose_device(device)
-        runtime.check_precision(precision, self.device)
-        if tensorrt:
-            runtime.check_tensorrt(self.device)
-        self.precision = precision
         self.threads = threads or cpu_count()
-        runtime.prepare_process()
-        self._predictor = self._tensorrt() if tensorrt else self._create(self._config())
-        names = self._predictor.get_input_names()
+        if self.deploy.engine == "paddle":
+            self._engine = self._paddle(device, precision or "fp32", tensorrt)
+        else:
+            self._engine = self._int8(device, precision, tensorrt)
+        names = self._engine.input_names
         if sorted(names) != sorted(field.name for field in self.deploy.inputs):
             raise UserError(f"{self.folder}: the graph takes {sorted(names)}, deploy.yml says otherwise; export again")
 
@@ -94,18 +91,40 @@ class Predictor:
             dim: limits.padded_length(size, self.deploy.max_length) if limits.is_length(dim) else size
             for dim, size in sizes.items()
         } | {BATCH: limits.padded_rows(rows)}
-        outputs = runtime.execute(
-            self._predictor,
+        outputs = self._engine(
             {
                 field.name: limits.pad(inputs[field.name], [target[dim] for dim in field.dims], field.pad)
                 for field in self.deploy.inputs
-            },
+            }
         )
         kept = {**sizes, BATCH: rows}
         return [
             output[tuple(slice(kept.get(dim)) for dim in dims)]
             for output, dims in zip(outputs, self.deploy.outputs, strict=True)
         ]
+
+    def _paddle(self, device: str, precision: str, tensorrt: bool) -> engines.Engine:
+        from ppernie.device import choose_device
+
+        self.device, self.precision = choose_device(device), precision
+        runtime.check_precision(precision, self.device)
+        if tensorrt:
+            runtime.check_tensorrt(self.device)
+        runtime.prepare_process()
+        return engines.Paddle(self._tensorrt() if tensorrt else self._create(self._config()))
+
+    def _int8(self, device: str, precision: str | None, tensorrt: bool) -> engines.Engine:
+        """On the CPU, without Paddle."""
+        if device == "gpu" or tensorrt:
+            raise UserError(f"{self.folder}: runs in INT8 on a CPU; export it with Export.engine=paddle for a GPU")
+        bf16 = self.deploy.engine == "openvino" and cpu_has_bf16()
+        self.device, self.precision = "cpu", precision or ("bf16" if bf16 else "fp32")
+        runtime.check_precision(self.precision, self.device)
+        if self.deploy.engine == "openvino":
+            return engines.OpenVino(self.folder / ONNX, self.precision, self.threads)
+        if self.precision != "fp32":
+            raise UserError(f"{self.folder}: ONNX Runtime runs it in INT8 and fp32; leave the precision")
+        return engines.OnnxRuntime(self.folder / ONNX, self.threads)
 
     def _config(self) -> Any:
         graph, weights = self.folder / GRAPH, self.folder / WEIGHTS

@@ -26,6 +26,7 @@ from ppernie.slim.pruning.layers import drop_layers
 from ppernie.slim.pruning.sparsity import prune_weights
 from ppernie.slim.pruning.vocabulary import prune_vocabulary
 from ppernie.slim.pruning.width import prune_width
+from ppernie.slim.quantization.folder import quantize
 from ppernie.slim.report import Stop, write_report
 from ppernie.slim.scores import Scores, scores
 from ppernie.slim.weight_only import Scheme
@@ -47,7 +48,7 @@ _BUSY = "another process ({owner}) is compressing into this folder; wait for it 
 _FREE = {"Slim": None, "Eval": ("batch_size",), "Data": ("workers",), "Global": ("output_dir", "threads")}
 
 
-def _quantize(source: Path, target: Path, scheme: Scheme, config: Config) -> None:
+def _store(source: Path, target: Path, scheme: Scheme, config: Config) -> None:
     convert_layers(source, target, scheme=scheme)
 
 
@@ -62,7 +63,8 @@ _STEPS: dict[str, Step] = {
     "layers": drop_layers,
     "width": prune_width,
     "sparsity": prune_weights,
-    "weight_only": _quantize,
+    "quantization": quantize,
+    "weight_only": _store,
     "export": _export,
 }
 

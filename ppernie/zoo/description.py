@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ppernie import registry
 from ppernie.errors import UserError
 from ppernie.peft import Adapters
+from ppernie.slim.quantization.settings import Int8
 from ppernie.slim.weight_only.arithmetic import Quantization
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ModelDescription(BaseModel):
         max_length: longest input in tokens.
         fields: the training data's field map, so that prediction takes the same columns.
         quantization: which weights are stored in 8 or 4 bits, and how; None where none is.
+        int8: which layers compute in INT8, and in which ranges; their weights are float in the folder.
         tuning: what the network has beside, and where the rest of its weights is; None where all are its own.
     """
 
@@ -39,6 +41,7 @@ class ModelDescription(BaseModel):
     max_length: int
     fields: dict[str, str] = {}
     quantization: Quantization | None = None
+    int8: Int8 | None = None
     tuning: Adapters | None = None
 
     @classmethod
@@ -87,11 +90,22 @@ class ModelDescription(BaseModel):
         """The network, with Paddle's default values for weights."""
         return self.build_network(**task.head())
 
+    def in_float(self) -> ModelDescription:
+        """The same network, all of whose layers compute in float."""
+        return self.model_copy(update={"int8": None})
+
     def build_network(self, **head: Any) -> paddle.nn.Layer:
-        """The network with a task's arguments or none; of adapters it has those that cannot be laid into weights."""
+        """The network with a task's arguments or none; of adapters it has those that cannot be laid into weights.
+
+        Its layers that are to be INT8 compute as those do. Raises UserError where it has no such layers.
+        """
         network = registry.arch_class(self.arch["name"])(self.arch_config(), **head)
         if self.tuning is not None and self.tuning.prefix is not None:
             from ppernie.peft.network import add_adapters
 
             add_adapters(network, registry.arch_plan(self.arch["name"]), self.tuning)
+        if self.int8 is not None:
+            from ppernie.slim.quantization.network import put_int8
+
+            put_int8(network, self.int8)
         return network

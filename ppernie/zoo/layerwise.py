@@ -91,7 +91,7 @@ def _open(source: Path, variant: str | None, to_quantize: bool) -> _Opened:
             raise _quantized_already(source)
         return _Opened(description, tensors, iteration, _tokenizer(source))
     layered = open_layers(source)
-    if layered.scheme is not None:
+    if layered.scheme is not None or layered.description.int8 is not None:
         raise _quantized_already(source)
     return _Opened(layered.description, layered.tensors, _ITERATION, _tokenizer(source))
 

@@ -155,3 +155,10 @@ def test_distributed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "train", "--sizes", "3x3"]) == 2
     assert "4x312" in capsys.readouterr().err
+
+
+def test_int8(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "int8", "--sizes", "4x312", "--batches", "1", "--rounds", "1"]) == 0
+    header, _, *sides = rows(capsys)
+    difference = {side[2]: float(side[header.index("difference")]) for side in sides if "INT8" in side[2]}
+    assert len(difference) == 3 and all(1e-5 < value < 0.1 for value in difference.values())

@@ -1,0 +1,114 @@
+"""From a network to an export in INT8 that has proven to stay close to it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import paddle
+
+from ppernie.errors import UserError
+from ppernie.export.int8_graph import put_int8
+from ppernie.export.onnx_graph import convert, read_graph
+from ppernie.export.rewrite import inference_form, weights_by_origin
+from ppernie.export.static_graph import Sample, check_target, dynamic_outputs, prove, save_graph
+from ppernie.files import new_folder
+from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
+from ppernie.inference.engines import check_engine
+from ppernie.slim.quantization.settings import Int8, WeightBits, own_weight_bits
+
+Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
+
+
+def export_int8(
+    model: paddle.nn.Layer,
+    inputs: Sequence[Field],
+    outputs: Sequence[Sequence[str]],
+    folder: Path,
+    samples: Sequence[Sample],
+    tolerance: float,
+    extra: Mapping[str, Any],
+    max_length: int,
+    engine: Int8Engine,
+    int8: Int8 | None,
+    add_files: Callable[[Path], object] = lambda folder: None,
+) -> dict[str, Any]:
+    """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the model.
+
+    The folder appears whole or not at all; an export that stands there is replaced at the very end.
+
+    Args:
+        model: the network in float; it is left as it was.
+        inputs, outputs, folder, samples, extra, max_length, add_files: as of ``export_model``.
+        tolerance: largest accepted difference, relative to an output's largest magnitude.
+        engine: what is to run it.
+        int8: which layers are INT8, and the ranges of their inputs; None where each input is to have a range of its
+            own, which is for ``onnxruntime_dynamic`` alone, and makes all linear layers INT8.
+
+    Returns:
+        What was written to ``deploy.yml``.
+
+    Raises:
+        UserError: a package is absent, the network has no ranges, the graph differs from the model, or the folder
+            cannot be written.
+    """
+    if int8 is None and engine != "onnxruntime_dynamic":
+        raise UserError(
+            f"{folder}: nothing was exported: the model is in float, and {engine} needs ranges; compress it with "
+            "Slim.quantization first, or take Export.engine=onnxruntime_dynamic"
+        )
+    check_target(folder)
+    deploy = Deploy(
+        paddle=paddle.__version__,
+        engine="openvino" if engine == "openvino" else "onnxruntime",
+        inputs=list(inputs),
+        outputs=[tuple(dims) for dims in outputs],
+        max_length=max_length,
+        tolerance=tolerance,
+        extra=dict(extra),
+    )
+    check_engine(deploy.engine)
+    expected = dynamic_outputs(model, samples)
+    with new_folder(folder) as temporary, tempfile.TemporaryDirectory() as scratch:
+        with inference_form(model):
+            parameters = weights_by_origin(model)
+            save_graph(model, deploy.inputs, Path(scratch))
+        plain = Path(scratch, "plain.onnx")
+        convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
+        _write(read_graph(plain), temporary / ONNX, parameters, engine, int8)
+        deploy.write(temporary)
+        prove(temporary, folder, deploy, expected, samples)
+        add_files(temporary)
+    return deploy.model_dump(mode="json")
+
+
+def _write(
+    model: Any, target: Path, parameters: Mapping[str, list[str]], engine: Int8Engine, int8: Int8 | None
+) -> None:
+    import onnx
+
+    if engine == "onnxruntime_dynamic":
+        layers = parameters if int8 is None else int8.ranges
+        weight_bits = own_weight_bits() if int8 is None else int8.weight_bits
+        _quantize_dynamic(model, target, {weight for name in layers for weight in parameters[name]}, weight_bits)
+        return
+    assert int8 is not None
+    put_int8(model, int8, parameters, unsigned=engine == "onnxruntime")
+    onnx.save(model, str(target))
+
+
+def _quantize_dynamic(model: Any, target: Path, weights: Collection[str], weight_bits: WeightBits) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    quantize_dynamic(
+        model,
+        target,
+        nodes_to_quantize=products,
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        reduce_range=weight_bits == 7,
+    )

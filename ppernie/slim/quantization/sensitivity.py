@@ -1,0 +1,87 @@
+"""What quantising a layer does to a network's outputs, and which layers stay in float for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppernie.errors import UserError
+from ppernie.slim.quantization.layers import Int8Linear
+from ppernie.slim.quantization.settings import WeightBits
+from ppernie.slim.weight_only.network import replace
+
+if TYPE_CHECKING:
+    from ppernie.tasks.base import Batch, Task
+
+
+class Sensitivity(NamedTuple):
+    """Errors of outputs: the root of their mean square, relative to that of the outputs in float.
+
+    Attributes:
+        layers: with one layer quantised, by its name, the most sensitive first.
+        error: with all layers quantised that are not in float.
+        float_layers: that stay in float to keep to the budget.
+    """
+
+    layers: dict[str, float]
+    error: float
+    float_layers: list[str]
+
+
+def measure(
+    network: nn.Layer,
+    task: Task,
+    batches: Sequence[Batch],
+    ranges: Mapping[str, float],
+    weight_bits: WeightBits,
+    budget: float | None,
+) -> Sensitivity:
+    """Quantises each layer alone, then all of them but as many of the most sensitive ones as the budget asks for.
+
+    Args:
+        network: in float; it is left as it was.
+        batches: the task's.
+        ranges: of the inputs of each layer that can be quantised.
+        budget: largest error; None leaves no layer.
+
+    Raises:
+        UserError: the budget leaves nothing to quantise.
+    """
+    network.eval()
+    plain = _outputs(network, task, batches)
+
+    def error(names: Sequence[str]) -> float:
+        with ExitStack() as stack:
+            layers = dict(network.named_sublayers())
+            for name in names:
+                layer = layers[name]
+                assert isinstance(layer, nn.Linear)
+                replace(network, name, Int8Linear(layer, ranges[name], weight_bits))
+                stack.callback(replace, network, name, layer)
+            return _relative(_outputs(network, task, batches), plain)
+
+    alone = {name: error([name]) for name in ranges}
+    order = sorted(alone, key=lambda name: -alone[name])
+    for count in range(len(order)):
+        total = error(order[count:])
+        if budget is None or total <= budget:
+            return Sensitivity({name: alone[name] for name in order}, total, order[:count])
+    raise UserError(
+        f"Slim.quantization.budget: {budget:g} leaves no layer to quantise; the least sensitive alone, {order[-1]}, "
+        f"has an error of {alone[order[-1]]:.1e}"
+    )
+
+
+def _outputs(network: nn.Layer, task: Task, batches: Sequence[Batch]) -> list[np.ndarray]:
+    with paddle.no_grad():
+        return [task.run(network, batch).ravel() for batch in batches]
+
+
+def _relative(outputs: list[np.ndarray], plain: list[np.ndarray]) -> float:
+    difference, scale = np.concatenate(outputs) - np.concatenate(plain), np.concatenate(plain)
+    return float(np.sqrt(np.square(difference).mean() / np.square(scale).mean()))
