@@ -100,14 +100,14 @@ def test_a_build_survives_kills(start: Start, tmp_path: Path) -> None:
 def test_an_interrupted_build_says_so_and_a_second_one_is_refused(start: Start, tmp_path: Path) -> None:
     process = start("corpus", "--workers", "2")
     wait_for_parts(tmp_path / "corpus.unfinished", 2)
-    os.kill(process.pid, signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGSTOP)
     second = start("corpus")
     output, _ = second.communicate()
     assert second.returncode == 2
     assert f"another process ({process.pid}) is building this corpus; wait for it" in output
-    # As a terminal's Ctrl-C; it waits for a stopped process, so the build cannot end before it.
+    # As a terminal's Ctrl-C; it waits for stopped processes, so the build cannot end before it.
     os.killpg(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGCONT)
+    os.killpg(process.pid, signal.SIGCONT)
     output, _ = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in output and output.strip().endswith("interrupted")

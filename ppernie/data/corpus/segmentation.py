@@ -89,7 +89,8 @@ class DictionarySegmenter:
         begins, names = self._cut(codes)
         # A sentence may hold a line feed of its own.
         inside = np.ones(len(codes), bool)
-        inside[np.cumsum([len(sentence) + 1 for sentence in sentences])[:-1] - 1] = False
+        ends = np.cumsum([len(sentence) + 1 for sentence in sentences], dtype=np.int64)
+        inside[ends[:-1] - 1] = False
         return begins[inside], names[inside]
 
     def _cut(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,9 @@ from ppernie.zoo.layerwise import convert_layers
 LAYERS = ("self_attn.qkv_proj", "self_attn.out_proj", "feed_forward.linear1", "feed_forward.linear2")
 ALL = {f"backbone.encoder.layers.{n}.{layer}" for n in (0, 1) for layer in LAYERS} | {"backbone.pooler", "classifier"}
 
+# Ten examples tell no half point, and what takes how long is not asked.
+UNMEASURED = ("Slim.gate=null", "Slim.latency=null")
+
 
 @pytest.fixture
 def config(make_config: Callable[..., Config]) -> Config:
@@ -104,8 +107,8 @@ def test_a_quantised_model_is_exported_and_predicts(
     file, rows = tmp_path / "run.yaml", tmp_path / "rows.jsonl"
     file.write_text(yaml.safe_dump(run_values, allow_unicode=True))
     rows.write_text('{"text": "北京"}\n一心一意\n', encoding="utf-8")
-    recipe = ["-c", str(file), "-o", "Slim.quantization={embeddings: table}", "Export.int8_tolerance=0.5"]
-    compressed, export = str(tmp_path / "run" / "compressed"), str(tmp_path / "run" / "export")
+    recipe = ["-c", str(file), "-o", "Slim.quantization={embeddings: table}", "Export.int8_tolerance=0.5", *UNMEASURED]
+    compressed, export = str(tmp_path / "run" / "compressed" / "model"), str(tmp_path / "run" / "export")
     assert main(["compress", *recipe]) == 0
     assert main(["export_model", *recipe, "--model", compressed]) == 0
     assert (tmp_path / "run" / "export" / "inference.onnx").exists()
@@ -124,14 +127,13 @@ def test_training_goes_on_in_int8(
 ) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(run_values, allow_unicode=True))
-    recipe = ["-c", str(file), "-o", "Slim.quantization={training: true}", "Train.epochs=1"]
+    recipe = ["-c", str(file), "-o", "Slim.quantization={training: true}", "Train.epochs=1", *UNMEASURED]
     assert main(["compress", *recipe]) == 0
-    trained = tmp_path / "run" / "compressed"
+    trained = tmp_path / "run" / "compressed" / "model"
     network, _, description = load_model(trained)
     assert isinstance(network.classifier, Int8Linear) and description.int8 is not None
     before = load_model(model)[0].classifier.weight.numpy()
     assert np.abs(network.classifier.weight.numpy() - before).max() > 1e-4
-    assert sorted(path.name for path in trained.parent.iterdir() if "compressed" in path.name) == ["compressed"]
     capsys.readouterr()
     assert main(["train", *recipe, f"Global.pretrained_model={model}", f"Global.output_dir={tmp_path / 'again'}"]) == 2
     assert "goes on from a calibrated model" in capsys.readouterr().err
