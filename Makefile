@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 quickstart: $(READY)
 	$(RUN) -m ppernie.cli.main quickstart
 
+# Two processes of one thread each, for two cores.
 test: $(READY)
-	$(RUN) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(READY)
 	$(RUN) -m pytest

@@ -51,6 +51,7 @@ DEVELOPMENT = [
     "mypy",
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "seqeval",
     "setuptools<81",
