@@ -166,10 +166,10 @@ WORDS = ("code-as-words", "vocab", "vocab-sparse")
 def refused(act: Callable[[], object]) -> None:
     tracemalloc.start()
     try:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(UserError):
             act()
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 50 * MEGABYTE
     finally:
         tracemalloc.stop()
