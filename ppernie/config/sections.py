@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from ppernie.peft import Lora, Prefix
+from ppernie.section import Section
 from ppernie.slim.distillation.settings import Distil, Distillation
 from ppernie.slim.pruning.settings import Layers, Sparsity, Vocabulary, Width
 from ppernie.slim.quantization.settings import Quantization
@@ -38,12 +39,6 @@ def percent_of(form: str) -> AfterValidator:
 
 
 FewrelPercent = Annotated[tuple[Percent, Percent], percent_of("fewrel")]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys and non-finite numbers are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GlobalSection(Section):

@@ -13,8 +13,7 @@ from ppernie.errors import UserError
 from ppernie.export.int8_graph import put_int8
 from ppernie.export.onnx_graph import convert, read_graph
 from ppernie.export.rewrite import inference_form, weights_by_origin
-from ppernie.export.static_graph import Sample, check_target, dynamic_outputs, prove, save_graph
-from ppernie.files import new_folder
+from ppernie.export.static_graph import Sample, save_graph, write_proven
 from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
 from ppernie.inference.engines import check_engine
 from ppernie.slim.quantization.settings import Int8, WeightBits, own_weight_bits
@@ -59,7 +58,6 @@ def export_int8(
             f"{folder}: nothing was exported: the model is in float, and {engine} needs ranges; compress it with "
             "Slim.quantization first, or take Export.engine=onnxruntime_dynamic"
         )
-    check_target(folder)
     deploy = Deploy(
         paddle=paddle.__version__,
         engine="openvino" if engine == "openvino" else "onnxruntime",
@@ -70,18 +68,17 @@ def export_int8(
         extra=dict(extra),
     )
     check_engine(deploy.engine)
-    expected = dynamic_outputs(model, samples)
-    with new_folder(folder) as temporary, tempfile.TemporaryDirectory() as scratch:
-        with inference_form(model):
-            parameters = weights_by_origin(model)
-            save_graph(model, deploy.inputs, Path(scratch))
-        plain = Path(scratch, "plain.onnx")
-        convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
-        _write(read_graph(plain), temporary / ONNX, parameters, engine, int8)
-        deploy.write(temporary)
-        prove(temporary, folder, deploy, expected, samples)
-        add_files(temporary)
-    return deploy.model_dump(mode="json")
+
+    def write(temporary: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            with inference_form(model):
+                parameters = weights_by_origin(model)
+                save_graph(model, deploy.inputs, Path(scratch))
+            plain = Path(scratch, "plain.onnx")
+            convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
+            _write(read_graph(plain), temporary / ONNX, parameters, engine, int8)
+
+    return write_proven(model, deploy, folder, samples, write, add_files)
 
 
 def _write(

@@ -47,33 +47,19 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         return export_steps(opened, target, _batches(task, config), config.Export.tolerance)
     if task.generative:
         raise UserError(f"{source}: writes texts step by step, which no static graph does; predict with the folder")
-    inputs = [_field(name, task, model.config) for name in task.input_names]
-    samples = [{name: batch[name] for name in task.input_names} for batch in _batches(task, config)]
+    export: dict[str, Any] = {
+        "inputs": [_field(name, task, model.config) for name in task.input_names],
+        "outputs": [task.output_dims],
+        "folder": target,
+        "samples": [{name: batch[name] for name in task.input_names} for batch in _batches(task, config)],
+        "max_length": description.max_length,
+        "add_files": task.tokenizer.save,
+    }
     if engine != "paddle":
-        return export_int8(
-            model,
-            inputs=inputs,
-            outputs=[task.output_dims],
-            folder=target,
-            samples=samples,
-            tolerance=config.Export.int8_tolerance,
-            extra={"model": description.model_dump()},
-            max_length=description.max_length,
-            engine=engine,
-            int8=description.int8,
-            add_files=task.tokenizer.save,
-        )
-    return export_model(
-        model,
-        inputs=inputs,
-        outputs=[task.output_dims],
-        folder=target,
-        samples=samples,
-        tolerance=config.Export.tolerance,
-        extra={"model": description.in_float().model_dump()},
-        max_length=description.max_length,
-        add_files=task.tokenizer.save,
-    )
+        tolerance, told = config.Export.int8_tolerance, {"model": description.model_dump()}
+        return export_int8(model, **export, tolerance=tolerance, extra=told, engine=engine, int8=description.int8)
+    told = {"model": description.in_float().model_dump()}
+    return export_model(model, **export, tolerance=config.Export.tolerance, extra=told)
 
 
 def _field(name: str, task: Task, arch: Any) -> Field:

@@ -53,11 +53,6 @@ def export_model(
     Raises:
         UserError: the graph differs from the model, or the folder cannot be written.
     """
-    if not samples:
-        raise ValueError("an export is proven on samples, and there are none")
-    folder = Path(folder)
-    check_target(folder)
-    expected = dynamic_outputs(model, samples)
     deploy = Deploy(
         paddle=paddle.__version__,
         inputs=list(inputs),
@@ -66,9 +61,40 @@ def export_model(
         tolerance=tolerance,
         extra=dict(extra),
     )
-    with new_folder(folder) as temporary:
+
+    def write(temporary: Path) -> None:
         with inference_form(model):
             save_graph(model, inputs, temporary)
+
+    return write_proven(model, deploy, Path(folder), samples, write, add_files)
+
+
+def write_proven(
+    model: paddle.nn.Layer,
+    deploy: Deploy,
+    folder: Path,
+    samples: Sequence[Sample],
+    write: Callable[[Path], object],
+    add_files: Callable[[Path], object],
+) -> dict[str, Any]:
+    """Writes an export and proves it against the network; the folder appears whole or not at all.
+
+    Args:
+        write: writes the graph into a folder that it is given.
+        add_files: writes what else belongs there, once the graph is proven.
+
+    Returns:
+        What was written to ``deploy.yml``.
+
+    Raises:
+        UserError: the graph differs from the network, or the folder cannot be written.
+    """
+    if not samples:
+        raise ValueError("an export is proven on samples, and there are none")
+    check_target(folder)
+    expected = dynamic_outputs(model, samples)
+    with new_folder(folder) as temporary:
+        write(temporary)
         deploy.write(temporary)
         prove(temporary, folder, deploy, expected, samples)
         add_files(temporary)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ppernie.section import Section
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Lora(_Fields):
+class Lora(Section):
     """Low-rank updates of linear layers (Hu et al. 2021, arXiv:2106.09685)."""
 
     rank: int = Field(default=8, ge=1, description="Rank of the update of a weight")
@@ -22,7 +20,7 @@ class Lora(_Fields):
     )
 
 
-class Prefix(_Fields):
+class Prefix(Section):
     """Keys and values that every token sees in every layer (P-tuning v2: Liu et al. 2021, arXiv:2110.07602)."""
 
     tokens: int = Field(default=32, ge=1, description="Keys and values before those of the tokens, in each layer")
@@ -33,7 +31,7 @@ class Prefix(_Fields):
     )
 
 
-class Base(_Fields):
+class Base(Section):
     """The network that adapters were trained on.
 
     Attributes:
@@ -47,7 +45,7 @@ class Base(_Fields):
     checksum: str
 
 
-class Adapters(_Fields):
+class Adapters(Section):
     """What a network has beside the weights of its architecture; in a ``ModelDescription``.
 
     Attributes:

@@ -16,20 +16,20 @@ from ppernie.zoo.folder import read_description, read_stored
 
 if TYPE_CHECKING:
     from ppernie.config import Config
-    from ppernie.slim.distillation.settings import Distillation
 
 _ORIGIN = "origin.json"
+_NOTHING_BESIDE = SlimSection()
 
 
 def train_folder(
-    folder: Path, output: Path, config: Config, distillation: Distillation | None = None, **training: Any
+    folder: Path, output: Path, config: Config, slim: SlimSection = _NOTHING_BESIDE, **training: Any
 ) -> dict[str, Any]:
     """Trains the model of a folder; goes on where it was interrupted.
 
     Args:
         output: folder of the run, whose ``best_model`` is what came of it.
         config: task, data and training of the run; architecture and weights are the folder's.
-        distillation: what it learns beside, or None.
+        slim: what it learns beside, and in which numbers.
         training: keys of ``Train`` in place of the config's.
 
     Returns:
@@ -51,7 +51,7 @@ def train_folder(
         "Arch": ArchSection(name=description.arch["name"], variant=None, model=description.arch_config()),
         "Global": config.Global.model_copy(update={"output_dir": str(output), "pretrained_model": str(folder)}),
         "Train": config.Train.model_copy(update=training),
-        "Slim": SlimSection(distillation=distillation),
+        "Slim": slim,
     }
     return train(config.model_copy(update=sections), "auto")
 

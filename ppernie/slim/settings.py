@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ppernie.section import Section
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Gate(_Fields):
+class Gate(Section):
     """What all steps together may cost."""
 
     points: float = Field(
@@ -22,7 +20,7 @@ class Gate(_Fields):
     )
 
 
-class Latency(_Fields):
+class Latency(Section):
     """How long an answer takes, measured for the source and after each step in turns."""
 
     batches: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1, description="Texts in a batch")

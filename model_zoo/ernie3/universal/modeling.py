@@ -192,63 +192,45 @@ class ErnieUniversalForPretraining(UniversalNetwork):
 
 
 class UnderstandingHead(UniversalNetwork):
-    """Base of the heads on the NLU module: ``outputs`` scores by a linear map, ``classifier``."""
+    """Base of the heads on the NLU module: ``num_labels`` scores by a linear map, ``classifier``."""
 
-    def __init__(self, config: UniversalConfig, outputs: int) -> None:
+    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
         super().__init__(config)
         self.nlu = TaskModule(config)
         self.dropout = Dropout(config.head_dropout)
-        self.classifier = Linear(config.branch_hidden_size, outputs)
+        self.classifier = Linear(config.branch_hidden_size, num_labels)
+
+    def forward(
+        self,
+        input_ids: paddle.Tensor,
+        token_type_ids: paddle.Tensor | None = None,
+        task_type_ids: paddle.Tensor | None = None,
+    ) -> paddle.Tensor:
+        """int64 [batch, length] -> logits, of what ``asked`` leaves of the module's output."""
+        x = self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)
+        return self.classifier(self.dropout(self.asked(x)))
+
+    def asked(self, x: paddle.Tensor) -> paddle.Tensor:
+        """The part of [batch, length, branch's hidden] that the head reads; all of it by default."""
+        return x
 
 
 class ErnieUniversalForSequenceClassification(UnderstandingHead):
-    """Classes or, with ``num_labels=1``, one score for a text or a pair, from [CLS]."""
+    """Classes or, with ``num_labels=1``, one score for a text or a pair, from [CLS]: logits [batch, num_labels]."""
 
-    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
-        super().__init__(config, num_labels)
-
-    def forward(
-        self,
-        input_ids: paddle.Tensor,
-        token_type_ids: paddle.Tensor | None = None,
-        task_type_ids: paddle.Tensor | None = None,
-    ) -> paddle.Tensor:
-        """int64 [batch, length] -> logits [batch, num_labels]."""
-        x = self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)
-        return self.classifier(self.dropout(x[:, 0]))
+    def asked(self, x: paddle.Tensor) -> paddle.Tensor:
+        return x[:, 0]
 
 
 class ErnieUniversalForTokenClassification(UnderstandingHead):
-    """A tag for every token."""
-
-    def __init__(self, config: UniversalConfig, num_labels: int) -> None:
-        super().__init__(config, num_labels)
-
-    def forward(
-        self,
-        input_ids: paddle.Tensor,
-        token_type_ids: paddle.Tensor | None = None,
-        task_type_ids: paddle.Tensor | None = None,
-    ) -> paddle.Tensor:
-        """int64 [batch, length] -> logits [batch, length, num_labels]."""
-        x = self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)
-        return self.classifier(self.dropout(x))
+    """A tag for every token: logits [batch, length, num_labels]."""
 
 
 class ErnieUniversalForQuestionAnswering(UnderstandingHead):
-    """Start and end of an answer inside the text."""
+    """Start and end of an answer inside the text: logits [batch, length, 2], the start's in column 0."""
 
     def __init__(self, config: UniversalConfig) -> None:
         super().__init__(config, 2)
-
-    def forward(
-        self,
-        input_ids: paddle.Tensor,
-        token_type_ids: paddle.Tensor | None = None,
-        task_type_ids: paddle.Tensor | None = None,
-    ) -> paddle.Tensor:
-        """int64 [batch, length] -> logits [batch, length, 2]: column 0 for the start, column 1 for the end."""
-        return self.classifier(self.dropout(self.understood(self.nlu, input_ids, token_type_ids, task_type_ids)))
 
 
 class Reading(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppernie.config.sections import SlimSection
 from ppernie.slim.runs import train_folder
 
 if TYPE_CHECKING:
@@ -30,5 +31,6 @@ def distil_folder(
         UserError: a folder is no model folder, or the two models and the losses do not fit.
         Interrupted: a signal came; the state is saved.
     """
-    results = train_folder(student, output, config, losses.model_copy(update={"teacher": str(teacher)}))
+    taught = losses.model_copy(update={"teacher": str(teacher)})
+    results = train_folder(student, output, config, SlimSection(distillation=taught))
     return output / "best_model", results

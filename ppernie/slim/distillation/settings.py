@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ppernie.section import Section
 
 Factor = Annotated[float, Field(gt=0, description="Factor of this loss in the total")]
 LayerMap = Annotated[
@@ -18,18 +20,14 @@ Width = Annotated[float, Field(gt=0, le=1)]
 StudentName = Annotated[str, Field(pattern="^[a-z0-9_-]+$")]
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LayerLoss(_Fields):
+class LayerLoss(Section):
     """A loss between layers."""
 
     weight: Factor = 1.0
     layers: LayerMap = "uniform"
 
 
-class Relations(_Fields):
+class Relations(Section):
     """Relations between the tokens of a text, as distributions (Wang et al. 2020, arXiv:2012.15828)."""
 
     weight: Factor = 1.0
@@ -44,26 +42,26 @@ class Relations(_Fields):
     )
 
 
-class Sentences(_Fields):
+class Sentences(Section):
     """Relations between the texts of a batch, by the first token of the last layer; tokenizers may differ."""
 
     weight: Factor = 1.0
 
 
-class SoftLabels(_Fields):
+class SoftLabels(Section):
     """The teacher's answers (Hinton et al. 2015, arXiv:1503.02531); of scores, the squared difference."""
 
     weight: Factor = 1.0
     temperature: float = Field(default=1.0, gt=0, description="Divides the logits of both")
 
 
-class HardLabels(_Fields):
+class HardLabels(Section):
     """What the task asks for by itself."""
 
     weight: Factor = 1.0
 
 
-class Student(_Fields):
+class Student(Section):
     """A network beside the run's own that learns at the same time; it is of the same class (Arch.name)."""
 
     variant: str | None = Field(default=None, description="Released size whose fields it has; null takes Arch's")
@@ -77,7 +75,7 @@ class Student(_Fields):
     )
 
 
-class Augmentation(_Fields):
+class Augmentation(Section):
     """Other words in the training texts, drawn anew in every epoch."""
 
     words: Literal["part_of_speech", "masked_lm"] = Field(
@@ -91,7 +89,7 @@ class Augmentation(_Fields):
     top_k: int = Field(default=8, ge=1, description="Tokens of the masked language model to draw from")
 
 
-class Stage(_Fields):
+class Stage(Section):
     """One run of a chain."""
 
     config: str = Field(min_length=1, description="Config file, relative to the chain's")
@@ -99,7 +97,7 @@ class Stage(_Fields):
     output_dir: str | None = Field(default=None, description="Its folder, for a stage that several chains share")
 
 
-class Distil(_Fields):
+class Distil(Section):
     """A student of the model to compress."""
 
     stages: dict[StudentName, Stage] = Field(
@@ -110,7 +108,7 @@ class Distil(_Fields):
     )
 
 
-class Distillation(_Fields):
+class Distillation(Section):
     """A run that learns from a teacher; losses that are null are left out."""
 
     teacher: str | None = Field(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ppernie.data.corpus import open_corpus
 from ppernie.data.readers import read_examples
+from ppernie.engine.assemble import open_streams
 from ppernie.errors import UserError
-from ppernie.slim.distillation.texts import TextDistillation
 from ppernie.tasks.pretraining import PretrainingTask
 
 if TYPE_CHECKING:
@@ -29,32 +29,27 @@ def token_counts(config: Config, task: Task, name: str) -> np.ndarray:
         UserError: neither is there, one cannot be read, or a corpus is of another tokenizer.
     """
     counts = np.zeros(task.tokenizer.vocab_size, np.int64)
-    parts = {key: getattr(config.Data, key) for key in ("train", "eval")}
+    parts: dict[Literal["train", "eval"], Source | None] = {"train": config.Data.train, "eval": config.Data.eval}
     if not any(parts.values()):
         raise UserError("Data.train and Data.eval are missing: name the data whose tokens are kept")
-    for part in filter(None, parts.values()):
-        for ids in _ids(config, task, name, part):
+    for key, part in parts.items():
+        for ids in _ids(config, task, name, key, part) if part is not None else ():
             counts += np.bincount(ids, minlength=len(counts))
     return counts
 
 
-def _ids(config: Config, task: Task, name: str, part: Source) -> Iterator[np.ndarray]:
+def _ids(config: Config, task: Task, name: str, key: Literal["train", "eval"], part: Source) -> Iterator[np.ndarray]:
     data = config.Data
     if part.corpus is not None:
         corpus = open_corpus(Path(data.root or "", part.corpus))
         corpus.check(task.tokenizer)
         yield corpus.tokens
         return
-    if isinstance(task, TextDistillation):
-        examples = read_examples(
-            part, root=data.root, fields=data.fields, task="sequence_classification", purpose="predict"
-        )
-        for stream in task.example_streams(examples).values():
+    if isinstance(task, PretrainingTask):
+        for stream in open_streams(config, task, part, key).values():
             for index in range(len(stream)):
                 yield stream.sample(index, task.max_length, np.random.default_rng(0))["input_ids"]
         return
-    if isinstance(task, PretrainingTask):
-        raise UserError(f"Data: {name} reads a folder that ppernie preprocess wrote; name one as corpus")
     for example in read_examples(part, root=data.root, fields=data.fields, task=name, purpose="predict"):
         for item in task.expand(example, False):
             batch = task.collate([task.encode(item, (0, 0, 0))])

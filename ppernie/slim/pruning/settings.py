@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ppernie.section import Section
 from ppernie.slim.distillation.settings import HardLabels, LayerLoss, SoftLabels
 
 #: A share of a run, or a number of steps.
 Amount = Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=0)]
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Vocabulary(_Fields):
+class Vocabulary(Section):
     """Fewer tokens, and fewer positions."""
 
     max_size: int = Field(
@@ -35,7 +32,7 @@ def _ascending(layers: int | list[int]) -> int | list[int]:
     return layers
 
 
-class Layers(_Fields):
+class Layers(Section):
     """Fewer layers."""
 
     keep: Annotated[
@@ -50,7 +47,7 @@ def _each_once(widths: list[float]) -> list[float]:
     return widths
 
 
-class Width(_Fields):
+class Width(Section):
     """Fewer heads and neurons (DynaBERT: Hou et al. 2020, arXiv:2004.04037).
 
     One network learns at all widths at once from the one that it was; without a loss the least important are cut, and
@@ -75,7 +72,7 @@ class Width(_Fields):
         return self
 
 
-class Sparsity(_Fields):
+class Sparsity(Section):
     """Single weights become 0, the smallest ones of each matrix first (Zhu and Gupta 2017, arXiv:1710.01878)."""
 
     target: float = Field(gt=0, lt=1, description="Share of 0 at the end, in each matrix of the layers")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppernie.config.sections import SlimSection
 from ppernie.data.batches import evaluation_batches
 from ppernie.data.samples import sample_items
 from ppernie.errors import UserError
-from ppernie.files import new_folder
+from ppernie.files import link_folder, new_folder
 from ppernie.slim.quantization.settings import Int8, Quantization, own_weight_bits
-from ppernie.slim.quantization.training import train_quantized
+from ppernie.slim.runs import start_of, train_folder
 from ppernie.table import render
 from ppernie.zoo.folder import CONFIG, load_model, read_description
 
@@ -36,19 +36,20 @@ def quantize(source: Path, target: Path, options: Quantization, config: Config) 
 
     The target has the source's files; its ``config.json`` has beside the description the ranges of the layers'
     inputs, and from then on the network computes as INT8 does. With ``sensitivity`` or ``budget`` it has a
-    ``sensitivity.json``.
+    ``sensitivity.json``. The training lies in ``quantization`` in ``Global.output_dir``, and is resumed there.
 
     Raises:
         UserError: the source is no model folder, is quantised already or writes texts, there is nothing to calibrate
-            on, or a layer cannot be calibrated.
+            on, or a layer cannot be calibrated; or the training's, as ``train_folder``'s.
+        Interrupted: a signal came while it trained; the state is saved.
     """
     if not options.training:
         _calibrate(source, target, options, config)
         return
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
-        calibrated = Path(scratch, "calibrated")
-        _calibrate(source, calibrated, options, config)
-        train_quantized(calibrated, target, config)
+    run = Path(config.Global.output_dir) / "quantization"
+    start = start_of(source, run, lambda folder: _calibrate(source, folder, options, config))
+    train_folder(start, run, config, SlimSection(quantization=options))
+    link_folder(run / "best_model", target)
 
 
 def _calibrate(source: Path, target: Path, options: Quantization, config: Config) -> None:

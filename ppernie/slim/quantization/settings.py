@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ppernie.cpu import cpu_has_vnni
+from ppernie.section import Section
 
 Observer = Literal["absmax", "histogram", "kl", "mse", "emd"]
 Tables = Literal["row", "table"]
@@ -26,11 +27,7 @@ def own_weight_bits() -> WeightBits:
     return 8 if cpu_has_vnni() else 7
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Quantization(_Fields):
+class Quantization(Section):
     """How the linear layers of a network become INT8."""
 
     observer: Observer = Field(
@@ -61,7 +58,7 @@ class Quantization(_Fields):
     )
 
 
-class Int8(_Fields):
+class Int8(Section):
     """What ``config.json`` says of a quantised folder, whose weights are float.
 
     Attributes:

@@ -5,7 +5,6 @@ The ranges stay those of the calibration; the scales of the weights follow the w
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,20 +35,3 @@ def training_ranges(config: Config, folder: Path | None) -> Int8 | None:
             "Global.pretrained_model to the folder that this writes"
         )
     return int8
-
-
-def train_quantized(source: Path, target: Path, config: Config) -> None:
-    """Trains a calibrated model folder on the config's data and leaves the best model in ``target``.
-
-    Raises:
-        UserError: as ``ppernie.engine.train.train``.
-    """
-    from ppernie.engine.train import train
-
-    description = read_description(source)
-    arch = config.Arch.model_copy(update={"name": description.arch["name"], "model": description.arch_config()})
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
-        run = config.Global.model_copy(update={"pretrained_model": str(source), "output_dir": f"{scratch}/run"})
-        slim = config.Slim.model_copy(update={"distillation": None})
-        train(config.model_copy(update={"Global": run, "Arch": arch, "Slim": slim}))
-        Path(run.output_dir, "best_model").rename(target)

@@ -43,3 +43,5 @@ def test_a_recipe_of_all_steps(
     exported = ["export_model", "-c", str(tmp_path / "run.yaml"), "--model", compressed]
     assert main([*exported, "--output", str(tmp_path / "exported")]) == 0
     assert main(["predict", "--model", str(tmp_path / "exported"), "--input", str(rows)]) == 0
+    assert main(command) == 0
+    assert "Slim.sparsity has ended" in capsys.readouterr().out

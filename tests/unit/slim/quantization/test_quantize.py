@@ -134,7 +134,9 @@ def test_training_goes_on_in_int8(
     assert isinstance(network.classifier, Int8Linear) and description.int8 is not None
     before = load_model(model)[0].classifier.weight.numpy()
     assert np.abs(network.classifier.weight.numpy() - before).max() > 1e-4
-    capsys.readouterr()
+    assert sorted(path.name for path in trained.parent.iterdir() if path.is_dir()) == ["model", "steps"]
+    assert main(["compress", *recipe]) == 0
+    assert "Slim.quantization has ended" in capsys.readouterr().out
     assert main(["train", *recipe, f"Global.pretrained_model={model}", f"Global.output_dir={tmp_path / 'again'}"]) == 2
     assert "goes on from a calibrated model" in capsys.readouterr().err
 
