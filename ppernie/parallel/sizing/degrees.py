@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from ppernie.parallel.sizing.network import Network
@@ -107,6 +108,8 @@ def _completed(
                     )
 
 
+# Asked for every candidate, of which thousands have the same stages.
+@cache
 def layers_of_stages(layers: int, pp: int, virtual: int = 1) -> tuple[int, int, int] | None:
     """Layers of the first, of an inner and of the last pipeline stage; None where they do not divide.
 
