@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from ppernie import registry
-from ppernie.data.corpus import open_corpus
+from ppernie.data.corpus import Corpus, open_corpus
 from ppernie.data.readers import Purpose, read_examples
 from ppernie.data.tokenizers import Tokenizer
 from ppernie.data.tokenizers.settings import tokenizer_of
@@ -54,8 +54,8 @@ class Parts:
     """What a run works on; ``eval`` and ``test`` are empty where the config names none.
 
     ``source`` holds the pretrained weights that the run starts from, not yet read. A run over a corpus has ``streams``
-    of samples, and ``eval_streams``, in place of the lists. With a ``distiller`` the task's objectives are that one's,
-    too.
+    of samples, and ``eval_streams``, in place of the lists; the corpus tells the ``start_values`` of some parameters.
+    With a ``distiller`` the task's objectives are that one's, too.
     """
 
     task: Task
@@ -66,6 +66,7 @@ class Parts:
     source: Source | None = None
     streams: Mapping[str, Stream] = field(default_factory=dict)
     eval_streams: Mapping[str, Stream] = field(default_factory=dict)
+    start_values: Mapping[str, np.ndarray] = field(default_factory=dict)
     distiller: Distiller | None = None
 
 
@@ -121,6 +122,8 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
         _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
     parts = Parts(task, [], [], [], _describe(config, task, source), source, streams["train"], streams["eval"])
+    if config.Data.train is not None and config.Data.train.corpus is not None:
+        parts.start_values = task.start_values(_corpus(config, task, config.Data.train.corpus), config.Arch.model)
     if config.Slim.distillation is None:
         return parts
     distiller = Distiller(config.Slim.distillation, parts.description, task)
@@ -141,13 +144,17 @@ def open_streams(
         return task.example_streams(examples)
     if part.corpus is None:
         raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
-    corpus = open_corpus(Path(config.Data.root or "", part.corpus))
-    corpus.check(task.tokenizer)
     opened = task.streams if purpose == "train" else task.evaluation_streams
-    streams = opened(corpus, config.Arch.model)
+    streams = opened(_corpus(config, task, part.corpus), config.Arch.model)
     for name, stream in streams.items():
         logger.info("%s: %d samples of %s", key, len(stream), name)
     return streams
+
+
+def _corpus(config: Config, task: PretrainingTask, folder: str) -> Corpus:
+    corpus = open_corpus(Path(config.Data.root or "", folder))
+    corpus.check(task.tokenizer)
+    return corpus
 
 
 def _describe(config: Config, task: Task, source: Source | None) -> ModelDescription:
@@ -199,9 +206,10 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     share = build_network(build, plan, arch.model, ranks, config.Distributed)
     connect_adapters(share.network, tuning)
     found = Fit({}, []) if source is None else _found(config, parts, source, share)
-    fill(dict(share.network.named_parameters()), parts_of(found.tensors, share))
     new = [name for name in share.cuts if name not in found.tensors]
-    draw_parameters(share, new, config.Global.seed)
+    started = {name: value for name, value in parts.start_values.items() if name in new}
+    fill(dict(share.network.named_parameters()), parts_of({**started, **found.tensors}, share))
+    draw_parameters(share, [name for name in new if name not in started], config.Global.seed)
     if source is not None:
         tell(found, [name for name in new if not (is_adapter(name) or is_companion(name))], str(source.place))
     if parts.distiller is not None:

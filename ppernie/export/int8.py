@@ -16,7 +16,7 @@ from ppernie.export.rewrite import inference_form, weights_by_origin
 from ppernie.export.static_graph import Sample, save_graph, write_proven
 from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
 from ppernie.inference.engines import check_engine
-from ppernie.slim.quantization.settings import Int8, WeightBits, own_weight_bits
+from ppernie.slim.quantization.settings import Int8, own_weight_bits
 
 Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
 
@@ -61,6 +61,7 @@ def export_int8(
     deploy = Deploy(
         paddle=paddle.__version__,
         engine="openvino" if engine == "openvino" else "onnxruntime",
+        weight_bits=own_weight_bits() if int8 is None else int8.weight_bits,
         inputs=list(inputs),
         outputs=[tuple(dims) for dims in outputs],
         max_length=max_length,
@@ -76,27 +77,31 @@ def export_int8(
                 save_graph(model, deploy.inputs, Path(scratch))
             plain = Path(scratch, "plain.onnx")
             convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
-            _write(read_graph(plain), temporary / ONNX, parameters, engine, int8)
+            _write(read_graph(plain), temporary / ONNX, parameters, engine, int8, deploy.weight_bits == 7)
 
     return write_proven(model, deploy, folder, samples, write, add_files)
 
 
 def _write(
-    model: Any, target: Path, parameters: Mapping[str, list[str]], engine: Int8Engine, int8: Int8 | None
+    model: Any,
+    target: Path,
+    parameters: Mapping[str, list[str]],
+    engine: Int8Engine,
+    int8: Int8 | None,
+    reduce_range: bool,
 ) -> None:
     import onnx
 
     if engine == "onnxruntime_dynamic":
         layers = parameters if int8 is None else int8.ranges
-        weight_bits = own_weight_bits() if int8 is None else int8.weight_bits
-        _quantize_dynamic(model, target, {weight for name in layers for weight in parameters[name]}, weight_bits)
+        _quantize_dynamic(model, target, {weight for name in layers for weight in parameters[name]}, reduce_range)
         return
     assert int8 is not None
     put_int8(model, int8, parameters, unsigned=engine == "onnxruntime")
     onnx.save(model, str(target))
 
 
-def _quantize_dynamic(model: Any, target: Path, weights: Collection[str], weight_bits: WeightBits) -> None:
+def _quantize_dynamic(model: Any, target: Path, weights: Collection[str], reduce_range: bool) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
@@ -107,5 +112,5 @@ def _quantize_dynamic(model: Any, target: Path, weights: Collection[str], weight
         op_types_to_quantize=["MatMul"],
         per_channel=True,
         weight_type=QuantType.QInt8,
-        reduce_range=weight_bits == 7,
+        reduce_range=reduce_range,
     )

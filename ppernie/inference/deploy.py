@@ -105,6 +105,7 @@ class Deploy(DeployFile):
         Literal["paddle", "openvino", "onnxruntime"],
         Limit(description="what runs the graph: paddle in float, the others in INT8"),
     ] = "paddle"
+    weight_bits: Annotated[Literal[7, 8] | None, Limit(description="of what is INT8; null where all is float")] = None
     inputs: Annotated[list[Field], Limit(min_length=1)]
     outputs: Annotated[list[Dims], Limit(min_length=1, description="names of each output's dimensions")]
 

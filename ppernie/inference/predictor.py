@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ppernie.cpu import cpu_count, cpu_has_bf16
+from ppernie.cpu import cpu_count, cpu_has_bf16, cpu_has_vnni
 from ppernie.errors import UserError
 from ppernie.inference import engines, limits, runtime
 from ppernie.inference.deploy import BATCH, GRAPH, ONNX, WEIGHTS, Deploy, Field
+
+logger = logging.getLogger("ppernie")
 
 _TENSORRT_ROWS = 32
 _CPU_ROWS = 8  # more at once is no faster, and needs more memory and more compiled kernels
@@ -117,6 +120,12 @@ class Predictor:
         """On the CPU, without Paddle."""
         if device == "gpu" or tensorrt:
             raise UserError(f"{self.folder}: runs in INT8 on a CPU; export it with Export.engine=paddle for a GPU")
+        if self.deploy.weight_bits == 8 and not cpu_has_vnni():
+            logger.warning(
+                "%s: its weights have 8 bits, and this CPU has no VNNI: sums overflow and outputs are rougher; "
+                "compress it with Slim.quantization.weight_bits=7 for such a CPU",
+                self.folder,
+            )
         bf16 = self.deploy.engine == "openvino" and cpu_has_bf16()
         self.device, self.precision = "cpu", precision or ("bf16" if bf16 else "fp32")
         runtime.check_precision(self.precision, self.device)

@@ -10,6 +10,7 @@ from ppernie.errors import UserError
 from ppernie.tasks.base import Batch, Example, Item, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
 
     from ppernie.data.corpus import Corpus
@@ -36,6 +37,10 @@ class PretrainingTask(Task):
     def evaluation_streams(self, corpus: Corpus, arch: Any) -> Mapping[str, Stream]:
         """The streams of an evaluation: those of another corpus, where nothing but the corpus tells samples apart."""
         return self.streams(corpus, arch)
+
+    def start_values(self, corpus: Corpus, arch: Any) -> dict[str, np.ndarray]:
+        """What parameters start at in place of drawn values, by name; those of pretrained weights stay."""
+        return {}
 
     @abstractmethod
     def losses(self, outputs: Any, batch: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from model_zoo.ernie3.universal.streams import Distance, Documents, KnowledgeMasking, KnowledgeText, Reordering
+from ppernie.data.corpus.counts import log_shares, token_counts
 from ppernie.data.streams import Stream
 from ppernie.tasks.base import Batch, TaskOptions
 from ppernie.tasks.pretraining import PretrainingTask
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
 
     from model_zoo.ernie3.universal.config import UniversalConfig
@@ -76,6 +78,15 @@ class UniversalPretraining(PretrainingTask):
             "document": lambda: Documents(*common, options.segments),
         }
         return {name: make[name]() for name in self.objectives}
+
+    def start_values(self, corpus: Corpus, arch: UniversalConfig) -> dict[str, np.ndarray]:
+        """The biases of both vocabularies' heads: the logarithms of the tokens' shares of the corpus.
+
+        The word table, by which the heads score, would otherwise learn the shares: every word's vector moves the same
+        way with each update, until words differ by little else, and a run of few updates is worse than none.
+        """
+        shares = log_shares(token_counts(corpus, arch.vocab_size, most_blocks=16))
+        return {"nlu_head.decoder.bias": shares, "nlg_head.decoder.bias": shares}
 
     def losses(
         self, outputs: Mapping[str, paddle.Tensor], batch: Mapping[str, paddle.Tensor]

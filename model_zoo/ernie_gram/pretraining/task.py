@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from model_zoo.ernie_gram.pretraining.config import PretrainingConfig
 from model_zoo.ernie_gram.pretraining.data import choose_units, collate, mask_tokens, mask_units, query_tokens
@@ -30,14 +30,24 @@ if TYPE_CHECKING:
 
 
 class Options(TaskOptions, PretrainingConfig):
-    lexicon: str = Field(description="file of n-grams, made by ppernie lexicon with the tokenizer of the run")
+    lexicon: str | None = Field(
+        default=None,
+        description="file of n-grams, made by ppernie lexicon with the tokenizer of the run; null, with prediction "
+        "contiguous, hides tokens one by one",
+    )
     mask_rate: float = Field(default=0.15, gt=0, lt=1, description="share of the units that are hidden")
     original_weight: float = Field(
         default=1.0, gt=0, description="factor of the loss over which symbols are the text's own; with a generator"
     )
 
+    @model_validator(mode="after")
+    def _units_come_from_a_lexicon(self) -> Options:
+        if self.lexicon is None and self.prediction != "contiguous":
+            raise ValueError(f"prediction {self.prediction} needs a lexicon; make one with ppernie lexicon")
+        return self
+
     def reads(self) -> list[str]:
-        return [self.lexicon]
+        return [] if self.lexicon is None else [self.lexicon]
 
 
 class NgramStream(Stream):
@@ -98,7 +108,7 @@ class NgramMasking(PretrainingTask):
 
     def __init__(self, options: Any, tokenizer: Tokenizer, max_length: int) -> None:
         super().__init__(options, tokenizer, max_length)
-        self._lexicon = open_lexicon(Path(options.lexicon))
+        self._lexicon = Lexicon.empty(tokenizer) if options.lexicon is None else open_lexicon(Path(options.lexicon))
         self._lexicon.check(tokenizer)
         factors = {
             "tokens": float(options.prediction != "explicit"),

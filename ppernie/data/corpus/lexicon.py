@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ppernie.data.corpus.counts import token_counts
 from ppernie.data.corpus.fingerprint import fingerprint
 from ppernie.errors import UserError
 from ppernie.files import sync, writing
@@ -49,6 +50,11 @@ class Lexicon:
     ngrams: tuple[np.ndarray, ...]
     vocab_size: int
     tokenizer: str
+
+    @classmethod
+    def empty(cls, tokenizer: Tokenizer) -> Lexicon:
+        """The lexicon by which every token stands alone."""
+        return cls((), tokenizer.vocab_size, fingerprint(tokenizer))
 
     def __len__(self) -> int:
         return sum(map(len, self.ngrams))
@@ -168,9 +174,7 @@ def t_scores(counts: np.ndarray, total: int, chances: np.ndarray) -> np.ndarray:
 
 def _frequencies(corpus: Corpus, apart: np.ndarray) -> np.ndarray:
     """Each token's share of all that an n-gram may have, float64 [vocab_size]."""
-    counts = np.zeros(len(apart), np.int64)
-    for start in range(0, len(corpus.tokens), _BLOCK):
-        counts += np.bincount(corpus.tokens[start : start + _BLOCK], minlength=len(apart))
+    counts = token_counts(corpus, len(apart))
     counts[apart] = 0
     return counts / max(counts.sum(), 1)
 

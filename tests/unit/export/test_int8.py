@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -161,6 +162,27 @@ def test_the_engine_that_is_missing_is_named(
         Predictor(copied)
     with pytest.raises(UserError, match=f"needs the package {package}"):
         case.export(copied, engine)
+
+
+@pytest.mark.parametrize(
+    ("weight_bits", "vnni", "warned"), [(8, False, True), (8, True, False), (7, False, False), (7, True, False)]
+)
+def test_weights_too_fine_for_the_cpu_are_told(
+    copied: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    weight_bits: int,
+    vnni: bool,
+    warned: bool,
+) -> None:
+    path = copied / "deploy.yml"
+    deploy = yaml.safe_load(path.read_text())
+    assert deploy["weight_bits"] in (7, 8)
+    path.write_text(yaml.safe_dump(deploy | {"weight_bits": weight_bits}))
+    monkeypatch.setattr("ppernie.inference.predictor.cpu_has_vnni", lambda: vnni)
+    monkeypatch.setattr(logging.getLogger("ppernie"), "propagate", True)
+    Predictor(copied)
+    assert ("Slim.quantization.weight_bits=7" in caplog.text) == warned
 
 
 def test_what_an_int8_export_cannot_do_is_told(copied: Path) -> None:

@@ -41,13 +41,14 @@ def make_task(letters: ErnieTokenizer, make_lexicon: Callable[..., Lexicon], tmp
 
     def make(tokenizer: ErnieTokenizer = letters, max_length: int = 64, **options: Any) -> Any:
         task = registry.task_class(NAME)
-        return task(task.Options(lexicon=str(lexicon), **options), tokenizer, max_length)
+        return task(task.Options(**{"lexicon": str(lexicon)} | options), tokenizer, max_length)
 
     return make
 
 
 OBJECTIVES = [
     ({"prediction": "contiguous"}, {"tokens": 1.0}),
+    ({"prediction": "contiguous", "lexicon": None}, {"tokens": 1.0}),
     ({"prediction": "explicit"}, {"identities": 1.0}),
     ({}, {"tokens": 1.0, "identities": 1.0}),
     (
@@ -126,6 +127,15 @@ def test_units_keep_to_their_sentences(make_task: Any, make_corpus: Any, make_le
     assert sample["position_ids"].tolist() == [0, 1, 2, 3, 4, 6]
 
 
+def test_without_a_lexicon_tokens_are_hidden_one_by_one(make_task: Any, make_corpus: Any) -> None:
+    """ "abcde" is two units of the lexicon, of which one is hidden whole, and five tokens."""
+    corpus = make_corpus([[[5, 6, 7, 8, 9]]])
+    for options, sizes in (({}, {2, 3}), ({"lexicon": None}, {1})):
+        (stream,) = make_task(prediction="contiguous", mask_rate=0.2, **options).streams(corpus, None).values()
+        samples = [stream.sample(0, 64, np.random.default_rng(seed)) for seed in range(20)]
+        assert {len(sample["tokens"]) for sample in samples} == sizes
+
+
 def test_a_lexicon_of_another_vocabulary(letters: ErnieTokenizer, make_task: Any) -> None:
     with pytest.raises(UserError, match="made with another tokenizer"):
         make_task(ErnieTokenizer([*letters.tokens, "z"]))
@@ -136,6 +146,7 @@ def test_a_lexicon_of_another_vocabulary(letters: ErnieTokenizer, make_task: Any
     [
         ({"generator": {}, "prediction": "contiguous"}, "a generator needs units under one mask each"),
         ({"generator": {"hidden_size": 10}}, "not a multiple"),
+        ({"lexicon": None}, "comprehensive needs a lexicon; make one with ppernie lexicon"),
         ({"generators": {}}, "generators"),
         ({"mask_rate": 1.0}, "mask_rate"),
     ],
