@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ppernie.data.vocabulary import character_vocabulary
@@ -149,14 +148,15 @@ def test_from_texts_to_a_network_through_a_kill(family: str, world: Path, reposi
     finish(train(whole))
     trained = records(world / whole, "train")
     assert [record["step"] for record in trained] == list(range(1, STEPS + 1))
-    for name in OBJECTIVES[family]:
-        losses = [record[name] for record in trained]
-        assert np.mean(losses[-10:]) < BOUNDS.get(name, 0.96 * np.mean(losses[:5])), (name, losses)
     for record in trained:
         assert record["loss"] == pytest.approx(sum(record[name] for name in OBJECTIVES[family]), rel=1e-5)
     first, last = records(world / whole, "eval")
     assert first.keys() >= {"loss", *OBJECTIVES[family]}
-    assert last["loss"] < first["loss"]
+    # The same samples both times, where the batches of the first steps are smaller and shorter.
+    for name in {"loss", *OBJECTIVES[family]} - BOUNDS.keys():
+        assert last[name] < 0.995 * first[name], name
+    for name in BOUNDS.keys() & OBJECTIVES[family]:
+        assert last[name] < BOUNDS[name], name
 
     process = train(killed)
     assert process.stdout
