@@ -123,7 +123,7 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
     parts = Parts(task, [], [], [], _describe(config, task, source), source, streams["train"], streams["eval"])
     if config.Data.train is not None and config.Data.train.corpus is not None:
-        parts.start_values = task.start_values(_corpus(config, task, config.Data.train.corpus), config.Arch.model)
+        parts.start_values = task.start_values(corpus_of(config, task, config.Data.train.corpus), config.Arch.model)
     if config.Slim.distillation is None:
         return parts
     distiller = Distiller(config.Slim.distillation, parts.description, task)
@@ -145,13 +145,14 @@ def open_streams(
     if part.corpus is None:
         raise UserError(f"{key}.corpus is missing: {config.Task.name} reads a folder that ppernie preprocess wrote")
     opened = task.streams if purpose == "train" else task.evaluation_streams
-    streams = opened(_corpus(config, task, part.corpus), config.Arch.model)
+    streams = opened(corpus_of(config, task, part.corpus), config.Arch.model)
     for name, stream in streams.items():
         logger.info("%s: %d samples of %s", key, len(stream), name)
     return streams
 
 
-def _corpus(config: Config, task: PretrainingTask, folder: str) -> Corpus:
+def corpus_of(config: Config, task: Task, folder: str) -> Corpus:
+    """The corpus in a folder. Raises UserError where it is absent, broken or of another tokenizer."""
     corpus = open_corpus(Path(config.Data.root or "", folder))
     corpus.check(task.tokenizer)
     return corpus

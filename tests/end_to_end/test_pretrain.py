@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ppernie.data.vocabulary import character_vocabulary
@@ -22,6 +23,8 @@ OBJECTIVES = {
 }
 # Two sentences say little to a network this small; of chance, ln 3, a few steps bring it no lower. That of the 9 orders
 # is 2.2.
+# They begin at the loss of the tokens' frequencies; two evaluations have the same samples, and two steps have not.
+AT_FREQUENCIES = {"knowledge_masking", "document"}
 BOUNDS = {"distance": 1.2, "reordering": 2.1}
 STEPS, SAVE_EVERY = 40, 8
 LENGTH = 32
@@ -148,15 +151,16 @@ def test_from_texts_to_a_network_through_a_kill(family: str, world: Path, reposi
     finish(train(whole))
     trained = records(world / whole, "train")
     assert [record["step"] for record in trained] == list(range(1, STEPS + 1))
+    for name in set(OBJECTIVES[family]) - AT_FREQUENCIES:
+        losses = [record[name] for record in trained]
+        assert np.mean(losses[-10:]) < BOUNDS.get(name, 0.96 * np.mean(losses[:5])), (name, losses)
     for record in trained:
         assert record["loss"] == pytest.approx(sum(record[name] for name in OBJECTIVES[family]), rel=1e-5)
     first, last = records(world / whole, "eval")
     assert first.keys() >= {"loss", *OBJECTIVES[family]}
-    # The same samples both times, where the batches of the first steps are smaller and shorter.
-    for name in {"loss", *OBJECTIVES[family]} - BOUNDS.keys():
+    assert last["loss"] < first["loss"]
+    for name in AT_FREQUENCIES & set(OBJECTIVES[family]):
         assert last[name] < 0.995 * first[name], name
-    for name in BOUNDS.keys() & OBJECTIVES[family]:
-        assert last[name] < BOUNDS[name], name
 
     process = train(killed)
     assert process.stdout

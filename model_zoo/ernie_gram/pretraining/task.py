@@ -108,8 +108,11 @@ class NgramMasking(PretrainingTask):
 
     def __init__(self, options: Any, tokenizer: Tokenizer, max_length: int) -> None:
         super().__init__(options, tokenizer, max_length)
-        self._lexicon = Lexicon.empty(tokenizer) if options.lexicon is None else open_lexicon(Path(options.lexicon))
-        self._lexicon.check(tokenizer)
+        if options.lexicon is None:
+            self._lexicon = Lexicon.empty(tokenizer)
+        else:
+            self._lexicon = open_lexicon(Path(options.lexicon))
+            self._lexicon.check(tokenizer)
         factors = {
             "tokens": float(options.prediction != "explicit"),
             "identities": float(options.prediction != "contiguous"),

@@ -29,6 +29,6 @@ def token_counts(corpus: Corpus, vocab_size: int, most_blocks: int | None = None
 
 
 def log_shares(counts: np.ndarray) -> np.ndarray:
-    """Logarithms of each one's share of all, float32 like ``counts``; what never occurs counts as half a time."""
+    """Logarithms of each one's share of all, float32 of their shape; what never occurs counts as half a time."""
     smoothed = counts + np.where(counts == 0, 0.5, 0.0)
     return np.log(smoothed / smoothed.sum()).astype(np.float32)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ppernie.data.corpus import open_corpus
+from ppernie.data.corpus.counts import token_counts as corpus_counts
 from ppernie.data.readers import read_examples
-from ppernie.engine.assemble import open_streams
+from ppernie.engine.assemble import corpus_of, open_streams
 from ppernie.errors import UserError
 from ppernie.tasks.pretraining import PretrainingTask
 
@@ -33,18 +32,18 @@ def token_counts(config: Config, task: Task, name: str) -> np.ndarray:
     if not any(parts.values()):
         raise UserError("Data.train and Data.eval are missing: name the data whose tokens are kept")
     for key, part in parts.items():
-        for ids in _ids(config, task, name, key, part) if part is not None else ():
-            counts += np.bincount(ids, minlength=len(counts))
+        if part is None:
+            continue
+        if part.corpus is not None:
+            counts += corpus_counts(corpus_of(config, task, part.corpus), len(counts))
+        else:
+            for ids in _ids(config, task, name, key, part):
+                counts += np.bincount(ids, minlength=len(counts))
     return counts
 
 
 def _ids(config: Config, task: Task, name: str, key: Literal["train", "eval"], part: Source) -> Iterator[np.ndarray]:
     data = config.Data
-    if part.corpus is not None:
-        corpus = open_corpus(Path(data.root or "", part.corpus))
-        corpus.check(task.tokenizer)
-        yield corpus.tokens
-        return
     if isinstance(task, PretrainingTask):
         for stream in open_streams(config, task, part, key).values():
             for index in range(len(stream)):
