@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType, TracebackType
 
 
+# Of one wish to end, `make` and its process group can each send a signal.
+_ONE_WISH_SECONDS = 1.0
+
+
 class Interrupts:
-    """Within this context SIGINT and SIGTERM only set ``pending``; a second one interrupts at once."""
+    """Within this context SIGINT and SIGTERM only set ``pending``; one that comes a second later interrupts at once."""
 
     def __init__(self) -> None:
         self.pending: signal.Signals | None = None
+        self._came = 0.0
         self._previous: dict[signal.Signals, signal.Handlers | int | None] = {}
 
     def __enter__(self) -> Interrupts:
@@ -25,6 +31,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.pending is not None:
+        if self.pending is None:
+            self.pending, self._came = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - self._came > _ONE_WISH_SECONDS:
             raise KeyboardInterrupt
-        self.pending = signal.Signals(number)

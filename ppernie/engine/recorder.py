@@ -42,6 +42,10 @@ class Recorder:
         """Drops the records after ``step``: the run will make them again."""
         self._keep(lambda line: _step_of(line) <= step)
 
+    def drop_evaluation(self, step: int) -> None:
+        """Drops the evaluation after update ``step``: the run will make it again."""
+        self._keep(lambda line: _step_of(line) != step or json.loads(line)["mode"] != "eval")
+
     def undo(self, step: int) -> None:
         """Drops the records after ``step`` but the events: the weights are again what they were."""
         self._keep(lambda line: _step_of(line) <= step or json.loads(line)["mode"] == "event")
@@ -94,6 +98,13 @@ class NoRecorder(Recorder):
         pass
 
     def rewind(self, step: int) -> None:
+        pass
+
+    def drop_evaluation(self, step: int) -> None:
+        """Drops the evaluation after update ``step``: the run will make it again."""
+        self._keep(lambda line: _step_of(line) != step or json.loads(line)["mode"] != "eval")
+
+    def drop_evaluation(self, step: int) -> None:
         pass
 
     def undo(self, step: int) -> None:

@@ -58,12 +58,14 @@ class TrainState:
         step: steps done, those without an update among them; it says which batches come next.
         best, best_step: best value of the metric and when it was reached.
         stale: evaluations since then.
+        evaluated: step of the last evaluation.
     """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
     stale: int = 0
+    evaluated: int = 0
 
 
 class Trainer:
@@ -171,6 +173,9 @@ class Trainer:
         train = self.config.Train
         if "rollback" in (train.on_nan, train.spike and train.spike.action) and self.checkpoints.latest() is None:
             self._save()
+        if self.state.evaluated < self.state.step and self._due(self.config.Eval.every):
+            recorder.drop_evaluation(self.state.step)
+            self._evaluate(recorder)
         throughput = Throughput()
         self.model.train()
         updates = self._updates()
@@ -190,15 +195,16 @@ class Trainer:
             if record and (step % train.log_every == 0 or step == self.total):
                 recorder.train({**self._place(), **record, **throughput.take(self.total - step)})
                 self._tell_stragglers(recorder)
-            if self._due(self.config.Eval.every):
-                self._evaluate(recorder)
+            # A checkpoint from within a spike might be of spoilt weights.
+            if self._due(train.save_every) and not self.stability.faults:
+                self._save()
             if self._any(interrupts.pending is not None):
                 self._save()
                 self.checkpoints.wait()
                 raise Interrupted(f"interrupted; saved at step {step}. Go on with --resume auto")
-            # A checkpoint from within a spike might be of spoilt weights.
-            if self._due(train.save_every) and not self.stability.faults:
-                self._save()
+            # Saved before, as it can take long; a run that goes on from there makes it first.
+            if self._due(self.config.Eval.every):
+                self._evaluate(recorder)
             self.checkpoints.check()
         if self._stale() or self.stability.faults:
             self._save()
@@ -267,6 +273,7 @@ class Trainer:
         if not self._evaluates:
             return
         metrics = self._metrics()
+        self.state.evaluated = self.state.step
         recorder.evaluation({"step": self.state.step, **metrics})
         if self.zeros is not None and not self.zeros.complete(self.state.step):
             return
@@ -331,7 +338,7 @@ class Trainer:
         kept = checkpoint.state["train"].items()
         self.state = TrainState(**{name: value for name, value in kept if name in TrainState.__annotations__})
         if not (self.folder.best_model / "metrics.json").exists():  # the checkpoint is of a run in another folder
-            self.state.best, self.state.best_step, self.state.stale = None, 0, 0
+            self.state = TrainState(self.state.step)
         if "stability" in checkpoint.state:
             self.stability.load_state_dict(checkpoint.state["stability"], self.state.step)
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_an_early_stopped_run_leaves_a_checkpoint_at_its_last_step(
 ) -> None:
     from ppernie.engine import trainer
 
-    values = iter([0.5, 0.4, 0.3])
+    values = iter([0.5, 0.4, 0.3, 0.3])  # the last is the evaluation that the resumed run makes again
     monkeypatch.setattr(trainer, "evaluate", lambda *_: {"accuracy": next(values), "loss": 1.0})
     config = make_config(**{"Eval.early_stopping": 2, "Train.save_every": 1000})
     results = train(config)
@@ -159,6 +160,37 @@ def test_resuming_a_finished_run_gives_its_results_again(
     assert train(config, "auto") == results
     assert_equal(remains(config), before)
     assert log.read_text(encoding="utf-8") == lines
+
+
+def test_a_run_that_ends_within_an_evaluation_has_saved_before_and_makes_it_again(
+    make_config: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    records: Any,
+    remains: Any,
+    assert_equal: Callable[..., None],
+) -> None:
+    from ppernie.engine import trainer
+
+    whole = make_config(**{"Global.output_dir": str(tmp_path / "whole")})
+    expected = train(whole)
+    config = make_config()
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for save in (5, 20):
+        with monkeypatch.context() as patch:
+            evaluate, left = trainer.evaluate, iter([True] * (save // 5 - 1))
+            patch.setattr(trainer, "evaluate", lambda *at: evaluate(*at) if next(left, False) else interrupt())
+            with pytest.raises(KeyboardInterrupt):
+                train(config, "auto" if save == 20 else None)
+        assert (checkpoint(config, save) / "COMPLETE").exists()
+        assert save not in [record["step"] for record in records(config, "eval")]
+    assert train(config, "auto") == expected
+    assert_equal(remains(config), remains(whole))
+    assert [record["step"] for record in records(config)] == list(range(1, 21))
+    assert [record["step"] for record in records(config, "eval")] == [5, 10, 15, 20]
 
 
 def test_resuming_nothing_starts_anew(make_config: Make) -> None:
@@ -211,12 +243,19 @@ def test_a_run_that_ends_while_it_rewinds_the_log_loses_nothing_of_it(
     assert [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()] == [1, 2, 3, 4, 5]
 
 
-def test_signals_wait_for_the_step_and_the_second_does_not() -> None:
+def test_signals_wait_for_the_step_and_one_that_comes_later_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     with Interrupts() as interrupts:
         assert interrupts.pending is None
         signal.raise_signal(signal.SIGTERM)
         assert interrupts.pending == signal.SIGTERM
+        now = 100.5
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.pending == signal.SIGTERM
+        now = 101.5
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
