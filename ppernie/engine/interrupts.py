@@ -6,7 +6,6 @@ import signal
 import time
 from types import FrameType, TracebackType
 
-
 # Of one wish to end, `make` and its process group can each send a signal.
 _ONE_WISH_SECONDS = 1.0
 

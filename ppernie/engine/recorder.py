@@ -101,10 +101,6 @@ class NoRecorder(Recorder):
         pass
 
     def drop_evaluation(self, step: int) -> None:
-        """Drops the evaluation after update ``step``: the run will make it again."""
-        self._keep(lambda line: _step_of(line) != step or json.loads(line)["mode"] != "eval")
-
-    def drop_evaluation(self, step: int) -> None:
         pass
 
     def undo(self, step: int) -> None:

@@ -176,17 +176,22 @@ def test_a_run_that_ends_within_an_evaluation_has_saved_before_and_makes_it_agai
     expected = train(whole)
     config = make_config()
 
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def end_within_evaluation(step: int, resume: str | None) -> None:
+        original = trainer.Trainer._metrics
 
-    for save in (5, 20):
-        with monkeypatch.context() as patch:
-            evaluate, left = trainer.evaluate, iter([True] * (save // 5 - 1))
-            patch.setattr(trainer, "evaluate", lambda *at: evaluate(*at) if next(left, False) else interrupt())
-            with pytest.raises(KeyboardInterrupt):
-                train(config, "auto" if save == 20 else None)
-        assert (checkpoint(config, save) / "COMPLETE").exists()
-        assert save not in [record["step"] for record in records(config, "eval")]
+        def metrics(self: trainer.Trainer) -> dict[str, float]:
+            if self.state.step == step:
+                raise KeyboardInterrupt
+            return original(self)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(trainer.Trainer, "_metrics", metrics)
+            train(config, resume)
+        assert (checkpoint(config, step) / "COMPLETE").exists()
+        assert step not in [record["step"] for record in records(config, "eval")]
+
+    end_within_evaluation(5, None)
+    end_within_evaluation(20, "auto")
     assert train(config, "auto") == expected
     assert_equal(remains(config), remains(whole))
     assert [record["step"] for record in records(config)] == list(range(1, 21))
