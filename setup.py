@@ -58,12 +58,15 @@ DEVELOPMENT = [
     "types-PyYAML",
 ]
 
+WEIGHT_ONLY = ("weight_only", "weight_only_8", "weight_only_16")
 # Opened with ctypes. OpenMP stays undefined at link time, so that the runtime which Paddle loads serves both.
 # Optional: where it does not compile, Paddle's own operations do the work.
 KERNELS = Extension(
     "ppernie.nn.kernels._native",
-    sources=[f"ppernie/nn/kernels/{name}.c" for name in ("layers", "attention", "weight_only")],
-    depends=[f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "dropout")],
+    sources=[f"ppernie/nn/kernels/{name}.c" for name in ("layers", "attention", *WEIGHT_ONLY)],
+    depends=[
+        f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "dropout", "weight_only", "weight_only_rows")
+    ],
     extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )
