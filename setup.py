@@ -64,9 +64,7 @@ WEIGHT_ONLY = ("weight_only", "weight_only_8", "weight_only_16")
 KERNELS = Extension(
     "ppernie.nn.kernels._native",
     sources=[f"ppernie/nn/kernels/{name}.c" for name in ("layers", "attention", *WEIGHT_ONLY)],
-    depends=[
-        f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "dropout", "weight_only", "weight_only_rows")
-    ],
+    depends=[f"ppernie/nn/kernels/{name}.h" for name in ("kernels", "dropout", "weight_only", "weight_only_rows")],
     extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )

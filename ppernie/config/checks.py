@@ -57,6 +57,8 @@ def _check_length(value: Any, report: Report) -> None:
 
 
 def _check_schedule(value: Any, report: Report) -> None:
+    if value("Optimizer.schedule.unit") == "samples":  # of which the run knows the number
+        return
     warmup, max_steps = value("Optimizer.schedule.warmup"), value("Train.max_steps")
     if isinstance(warmup, int) and isinstance(max_steps, int) and warmup >= max_steps:
         report.add(

@@ -172,6 +172,10 @@ class Schedule(Section):
     """The learning rate over the steps of a run."""
 
     name: Literal["linear", "cosine", "polynomial", "wsd", "constant"] = Field(default="linear", description="Shape")
+    unit: Literal["steps", "samples"] = Field(
+        default="steps",
+        description="What warmup, decay and the shape go by; batches that grow hold more samples",
+    )
     warmup: Ratio | Steps = Field(default=0.0, description="Rise from zero: a share of the run (0.1) or steps (100)")
     power: float = Field(default=1.0, gt=0, description="Exponent of polynomial")
     min_ratio: float = Field(default=0.0, ge=0, le=1, description="Final learning rate as a share of the highest")

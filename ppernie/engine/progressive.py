@@ -5,12 +5,16 @@ The learning rate does, too, where ``Optimizer.schedule.warmup`` says as many st
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ppernie.data.streams import Shape
+from ppernie.errors import UserError
 
 if TYPE_CHECKING:
-    from ppernie.config.sections import TrainSection
+    from collections.abc import Sequence
+
+    from ppernie.config.sections import Config, TrainSection
 
 # Lengths are multiples of it, which suits the kernels and leaves few distinct shapes.
 _GRAIN = 8
@@ -24,6 +28,24 @@ def progress(train: TrainSection, step: int) -> float:
 def shapes(train: TrainSection, length: int, steps: int, world: int) -> list[Shape]:
     """Shapes of the batches of each step over ``world`` ranks, with up to ``length`` tokens."""
     return [_shape(train, length, world, progress(train, step)) for step in range(steps)]
+
+
+def schedule_clock(config: Config, steps: int, world: int) -> Sequence[int]:
+    """What ``Optimizer.schedule`` goes by, before each of the steps of a run over ``world`` ranks, and at its end.
+
+    Raises:
+        UserError: the warm-up takes all samples of the run.
+    """
+    schedule = config.Optimizer.schedule
+    if schedule.unit == "steps":
+        return range(steps + 1)
+    batches = shapes(config.Train, config.Data.max_length, steps, world)
+    clock = list(accumulate((batch.rows * batch.rounds for batch in batches), initial=0))
+    if isinstance(schedule.warmup, int) and schedule.warmup >= clock[-1]:
+        raise UserError(
+            f"Optimizer.schedule.warmup: {schedule.warmup} samples of warm-up leave nothing of the run's {clock[-1]}"
+        )
+    return clock
 
 
 def _shape(train: TrainSection, length: int, world: int, done: float) -> Shape:

@@ -25,7 +25,7 @@ from ppernie.engine.gradients import scale_gradients
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.pace import Pace
 from ppernie.engine.precision import Precision
-from ppernie.engine.progressive import progress
+from ppernie.engine.progressive import progress, schedule_clock
 from ppernie.engine.recorder import NoRecorder, Recorder
 from ppernie.engine.snapshot import Snapshot
 from ppernie.engine.stability import Stability
@@ -88,6 +88,7 @@ class Trainer:
         self.total = self.steps_per_epoch * train.epochs
         if train.max_steps is not None:
             self.total = min(self.total, train.max_steps)
+        self.clock = schedule_clock(config, self.total, self.topology.data_world)
         self.metric = config.Eval.metric or self.task.metric_names[0]
         if self.metric not in (*self.task.metric_names, "loss"):
             raise UserError(
@@ -246,7 +247,7 @@ class Trainer:
         factor = (min(1.0, clip / norm) if clip and norm else 1.0) / scale
         if factor != 1.0:
             scale_gradients(self.optimizer.parameters.values(), factor)
-        rate = learning_rate(section.schedule, section.learning_rate, step, self.total)
+        rate = learning_rate(section.schedule, section.learning_rate, self.clock, step)
         with self.zeros.kept(step + 1) if self.zeros is not None else nullcontext():
             self.optimizer.step(rate)
         self.optimizer.clear_grad()

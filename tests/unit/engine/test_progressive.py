@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import paddle
 import pytest
 
-from ppernie.config.sections import Progressive, TrainSection
-from ppernie.engine.progressive import progress, shapes
+from ppernie.config.sections import Config, Progressive, TrainSection
+from ppernie.engine.progressive import progress, schedule_clock, shapes
+from ppernie.errors import UserError
 from ppernie.nn.dropout import DropoutScale
 from ppernie.nn.layers import Dropout, ResidualNorm
 
@@ -48,3 +51,14 @@ def test_dropout_grows_with_them() -> None:
     for step, expected in ((0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)):
         scale.set(progress(train, step))
         assert (network[0].p, network[1].dropout) == (0.2 * expected, 0.1 * expected)
+
+
+def test_a_schedule_by_samples_goes_by_those_of_growing_batches(make_config: Callable[..., Config]) -> None:
+    grow = {"Train.batch_size": 8, "Train.accumulate_steps": 2, "Train.progressive": {"steps": 2, "batch_size": 2}}
+    config = make_config(**grow, **{"Optimizer.schedule": {"unit": "samples", "warmup": 20}})
+    # Over 3 ranks batches of 2, 4 and 8 rows a rank, two an update.
+    assert schedule_clock(config, 4, 3) == [0, 12, 36, 84, 132]
+    with pytest.raises(UserError, match="20 samples of warm-up leave nothing of the run's 12"):
+        schedule_clock(config, 1, 3)
+    config = make_config(**grow)
+    assert list(schedule_clock(config, 4, 3)) == [0, 1, 2, 3, 4]

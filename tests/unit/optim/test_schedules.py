@@ -12,7 +12,7 @@ PEAK, TOTAL, WARMUP = 0.4, 110, 10
 
 
 def rate(step: int, **schedule: Any) -> float:
-    return learning_rate(Schedule(**{"warmup": WARMUP, **schedule}), PEAK, step, TOTAL)
+    return learning_rate(Schedule(**{"warmup": WARMUP, **schedule}), PEAK, range(TOTAL + 1), step)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "polynomial", "wsd", "constant"])
@@ -68,3 +68,10 @@ def test_shares_and_steps() -> None:
     assert steps_of(10, 110) == 10
     assert steps_of(0, 110) == steps_of(0.0, 110) == 0
     assert rate(4, warmup=0.1) == rate(4, warmup=11)
+
+
+def test_by_samples_growing_batches_go_further_with_each_update() -> None:
+    schedule = Schedule(name="linear", unit="samples", warmup=30)
+    clock = [0, 10, 30, 60, 100, 130]  # 10, 20, 30, 40, 30 samples
+    rates = [learning_rate(schedule, 1.0, clock, step) for step in range(5)]
+    assert rates == pytest.approx([10 / 30, 1.0, 1.0, 0.7, 0.3])
