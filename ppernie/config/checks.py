@@ -16,6 +16,8 @@ def cross_check(values: dict[str, Any], report: Report) -> None:
 
     _check_task(value, report)
     _check_sources(value, report)
+    _check_corpus_run(value, report)
+    _check_growth(value, report)
     _check_length(value, report)
     _check_schedule(value, report)
     _check_embedding_gradient(value, report)
@@ -45,6 +47,38 @@ def _check_sources(value: Any, report: Report) -> None:
         source = value(f"Data.{part}")
         if isinstance(source, dict) and sum(source.get(kind) is not None for kind in _SOURCES) != 1:
             report.add(("Data", part), f"must name one of {', '.join(_SOURCES)}, and no other")
+
+
+def _check_corpus_run(value: Any, report: Report) -> None:
+    if not value("Data.train.corpus"):
+        return
+    for key, told in (
+        ("max_steps", "is missing: a run over a corpus is as long as it says"),
+        ("save_every", "is missing: a run over a corpus has no epochs at whose end it could save"),
+    ):
+        if value(f"Train.{key}") is None and not report.is_faulty(("Train", key)):
+            report.add(("Train", key), told)
+    if value("Data.train.limit") is not None:
+        report.add(("Data", "train", "limit"), "of a corpus to learn from all is read; leave it out")
+    for part in ("fields", "train.fields"):
+        if value(f"Data.{part}"):
+            report.add(("Data", *part.split(".")), "a corpus has no fields; leave them out")
+
+
+def _check_growth(value: Any, report: Report) -> None:
+    if not value("Train.progressive.steps"):
+        return
+    if not value("Data.train.corpus"):
+        report.add(("Train", "progressive"), "growth is for runs over a corpus; leave it out")
+    for first, full in (
+        ("length", "Data.max_length"),
+        ("batch_size", "Train.batch_size"),
+        ("accumulate_steps", "Train.accumulate_steps"),
+        ("steps", "Train.max_steps"),
+    ):
+        small, large = value(f"Train.progressive.{first}"), value(full)
+        if isinstance(small, int) and isinstance(large, int) and small > large:
+            report.add(("Train", "progressive", first), f"{small} exceeds {full} = {large}, to which it should grow")
 
 
 def _check_length(value: Any, report: Report) -> None:

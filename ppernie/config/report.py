@@ -45,7 +45,7 @@ class Report:
 
     def sound(self, values: dict[str, Any], path: KeyPath) -> Any:
         """The value at ``path`` or else its default; None where it, or a map around it, has a problem."""
-        if any(path[: len(fault)] == fault for fault in self._faulty):
+        if self.is_faulty(path):
             return None
         found: Any = values
         for step in path:
@@ -54,6 +54,10 @@ class Report:
                 return None if default is PydanticUndefined else default
             found = found[step]
         return found
+
+    def is_faulty(self, path: KeyPath) -> bool:
+        """Whether the key at ``path``, or a map around it, has a problem."""
+        return any(path[: len(fault)] == fault for fault in self._faulty)
 
     def raise_problems(self) -> None:
         """Raise UserError with all that was noted, if anything was."""

@@ -6,11 +6,14 @@ Nothing about a position is hidden in an iterator: (epoch, number) says it all, 
 from __future__ import annotations
 
 import os
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from ppernie.errors import UserError
 
 if TYPE_CHECKING:
     import paddle
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 # Batches that are sorted together by length: enough to save padding, few enough to keep the order random.
 _POOL = 50
+# In place of a batch.
+_ERROR = "error"
 
 
 def plan_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -86,6 +91,8 @@ class Batches(ABC):
         # Paddle's annotations know neither data sets by protocol nor entries that are whole batches.
         whole: Any = {"dataset": _EpochBatches(self, epoch, start), "batch_size": None, "collate_fn": _unchanged}
         for batch in DataLoader(**whole, num_workers=self.workers, worker_init_fn=_leave_process_group):
+            if _ERROR in batch:
+                raise UserError(bytes(batch[_ERROR].numpy()).decode())
             samples, tokens, *weights = batch.pop("counts").tolist()
             yield batch, Counts(samples, tokens, tuple(weights))
 
@@ -160,7 +167,14 @@ class _EpochBatches:
         return len(self.batches) - self.start
 
     def __getitem__(self, number: int) -> Batch:
-        return self.batches.make(self.start + number, self.epoch)
+        """The batch, or the text of the error that making it raised: for one, Paddle's readers wait for ever."""
+        try:
+            return self.batches.make(self.start + number, self.epoch)
+        except UserError as error:
+            told = str(error)
+        except Exception:
+            told = f"batch {self.start + number} cannot be made:\n{traceback.format_exc()}"
+        return {_ERROR: np.frombuffer(told.encode(), np.uint8)}
 
 
 def _leave_process_group(worker: int) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ppernie.data.batches import Batches, counted
+from ppernie.data.permutation import Permutation
 
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Features, Task
@@ -121,7 +121,7 @@ class StreamBatches(Batches):
         rows = np.arange(borders[pool[0]], borders[pool[-1] + 1])
         if len(pool) == 1:
             return {turn: rows}
-        indices = _order(samples, self.seed, stream, int(rows[0]) // samples)[rows % samples]
+        indices = Permutation(samples, self.seed, stream, int(rows[0]) // samples)(rows % samples)
         sizes = self._streams[stream].sizes(indices, self._length(start + int(pool[-1])))
         # The last number keeps this apart from what the samples draw.
         order = np.random.default_rng((self.seed, stream, int(rows[0]), 1)).permutation(pool)
@@ -130,11 +130,14 @@ class StreamBatches(Batches):
 
     def _made(self, number: int, rows: np.ndarray, length: int, count: int) -> Batch:
         stream = self._streams[number]
-        features = []
-        for row in map(int, rows):
-            passed, position = divmod(row, len(stream))
-            index = int(_order(len(stream), self.seed, number, passed)[position])
-            features.append(stream.sample(index, length, np.random.default_rng((self.seed, number, row))))
+        passed, places = np.divmod(rows, len(stream))
+        indices = np.empty_like(rows)
+        for one in np.unique(passed):
+            indices[passed == one] = Permutation(len(stream), self.seed, number, int(one))(places[passed == one])
+        features = [
+            stream.sample(int(index), length, np.random.default_rng((self.seed, number, int(row))))
+            for index, row in zip(indices, rows, strict=True)
+        ]
         return counted(self.task, stream.collate(features, length), count)
 
 
@@ -153,8 +156,3 @@ def evaluation_batches(
             rows = indices[first : first + batch_size].tolist()
             samples = [stream.sample(row, length, np.random.default_rng((0, number, row))) for row in rows]
             yield stream.collate(samples, length)
-
-
-@lru_cache(maxsize=16)
-def _order(samples: int, seed: int, stream: int, passed: int) -> Any:
-    return np.random.default_rng((seed, stream, passed)).permutation(samples)

@@ -118,9 +118,11 @@ def _over_corpora(config: Config, task: PretrainingTask, source: Source | None) 
         "train": open_streams(config, task, config.Data.train, "train"),
         "eval": open_streams(config, task, config.Data.eval, "eval"),
     }
+    growth = config.Train.progressive
     for stream in streams["train"].values():
-        sample = stream.sample(0, config.Data.max_length, np.random.default_rng(0))
-        _check_types(stream.collate([sample], config.Data.max_length), config.Arch.model)
+        for length in {config.Data.max_length, (growth and growth.length) or config.Data.max_length}:
+            sample = stream.sample(0, length, np.random.default_rng(0))
+            _check_types(stream.collate([sample], length), config.Arch.model)
     parts = Parts(task, [], [], [], _describe(config, task, source), source, streams["train"], streams["eval"])
     if config.Data.train is not None and config.Data.train.corpus is not None:
         parts.start_values = task.start_values(corpus_of(config, task, config.Data.train.corpus), config.Arch.model)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ppernie.data.batches import Batches, TrainingBatches
 from ppernie.data.streams import StreamBatches
 from ppernie.engine.progressive import shapes
-from ppernie.errors import UserError
 
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
@@ -16,12 +15,11 @@ if TYPE_CHECKING:
 
 
 def training_batches(config: Config, parts: Parts, topology: Topology) -> Batches:
-    """This rank's part of the batches. Raises UserError where a run over a corpus has no number of steps."""
+    """This rank's part of the batches."""
     train, seed, workers = config.Train, config.Global.seed, config.Data.workers
     place = topology.data_rank, topology.data_world
     if not parts.streams:
         return TrainingBatches(parts.task, parts.train, train.batch_size, seed, workers, *place)
-    if train.max_steps is None:
-        raise UserError("Train.max_steps is missing: a run over a corpus is as long as it says")
+    assert train.max_steps is not None, "the config's checks ask for it"
     found = shapes(train, config.Data.max_length, train.max_steps, topology.data_world)
     return StreamBatches(parts.task, parts.streams, found, seed, workers, *place)

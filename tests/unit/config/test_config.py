@@ -277,3 +277,34 @@ def test_schema_is_written_as_json(tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads(out.read_text()) == json.loads(capsys.readouterr().out) == config_schema()
     with pytest.raises(UserError, match="cannot write the schema"):
         run_command("schema", "--out", str(tmp_path / "none" / "schema.json"))
+
+
+CORPUS = ("Data.train={corpus: texts}", "Data.fields={}")
+
+
+def test_a_run_over_a_corpus_says_how_long_it_is_and_when_it_saves(run_file: str) -> None:
+    told = problems(run_file, *CORPUS)
+    assert [line.split()[0] for line in told] == ["Train.max_steps", "Train.save_every"]
+    assert all("is missing" in line for line in told)
+    (line,) = problems(run_file, *CORPUS, "Train.max_steps=many", "Train.save_every=9")
+    assert "whole number" in line
+    load_config(run_file, [*CORPUS, "Train.max_steps=20", "Train.save_every=9"])
+
+
+def test_what_a_corpus_has_not_is_refused(run_file: str) -> None:
+    run = ("Train.max_steps=20", "Train.save_every=9", "Data.train={corpus: texts, limit: 5, fields: {text: a}}")
+    told = problems(run_file, *run)
+    assert [line.split(" (")[0] for line in told] == ["Data.train.limit", "Data.fields", "Data.train.fields"]
+
+
+def test_growth_goes_up_and_ends_within_a_run_over_a_corpus(run_file: str) -> None:
+    growth = "{steps: 30, length: 512, batch_size: 16, accumulate_steps: 2}"
+    (line,) = problems(run_file, "Train.progressive={steps: 3}")
+    assert "growth is for runs over a corpus" in line
+    told = problems(run_file, *CORPUS, "Train.max_steps=20", "Train.save_every=9", f"Train.progressive={growth}")
+    assert [line.split("): ")[1].split(",")[0] for line in told] == [
+        "512 exceeds Data.max_length = 128",
+        "16 exceeds Train.batch_size = 8",
+        "2 exceeds Train.accumulate_steps = 1",
+        "30 exceeds Train.max_steps = 20",
+    ]

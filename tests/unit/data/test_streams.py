@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ppernie.data.streams import Shape, Stream, StreamBatches, evaluation_batches
+from ppernie.errors import UserError
 
 
 def size_of(indices: np.ndarray) -> np.ndarray:
@@ -165,3 +166,17 @@ def test_evaluation_is_spread_over_the_whole_stream(limit: int) -> None:
     """Of as many equal parts, each has one sample."""
     found = np.concatenate([batch["index"] for batch in evaluation_batches({"a": Numbers(100)}, 16, 3, limit)])
     assert (found * limit // 100).tolist() == list(range(limit))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_made_ends_the_run_with_its_reason(task: Any, workers: int) -> None:
+    class Faulty(Numbers):
+        def sample(self, index: int, length: int, rng: np.random.Generator) -> dict[str, Any]:
+            raise self.error
+
+    for error, told in ((UserError("text 7 is empty"), "^text 7 is empty$"), (ValueError("odd"), "(?s)batch 0 .*odd")):
+        stream = Faulty(5)
+        stream.error = error
+        batches = StreamBatches(task, {"a": stream}, [Shape(2, 8, 1)] * 3, 3, workers)
+        with pytest.raises(UserError, match=told):
+            next(batches.iterate(0))

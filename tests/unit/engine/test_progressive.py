@@ -54,7 +54,12 @@ def test_dropout_grows_with_them() -> None:
 
 
 def test_a_schedule_by_samples_goes_by_those_of_growing_batches(make_config: Callable[..., Config]) -> None:
-    grow = {"Train.batch_size": 8, "Train.accumulate_steps": 2, "Train.progressive": {"steps": 2, "batch_size": 2}}
+    corpus = {"Data.train": {"corpus": "corpus"}, "Train.max_steps": 4}
+    grow = corpus | {
+        "Train.batch_size": 8,
+        "Train.accumulate_steps": 2,
+        "Train.progressive": {"steps": 2, "batch_size": 2},
+    }
     config = make_config(**grow, **{"Optimizer.schedule": {"unit": "samples", "warmup": 20}})
     # Over 3 ranks batches of 2, 4 and 8 rows a rank, two an update.
     assert schedule_clock(config, 4, 3) == [0, 12, 36, 84, 132]

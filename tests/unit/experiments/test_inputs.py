@@ -52,7 +52,7 @@ def config(tmp_path: Path) -> Config:
             "train": {"corpus": "corpus"},
         },
         "Optimizer": {"learning_rate": 1e-4},
-        "Train": {"batch_size": 2, "max_steps": 2},
+        "Train": {"batch_size": 2, "max_steps": 2, "save_every": 2},
     }
     return parse_config(values)
 
