@@ -212,12 +212,24 @@ def build_model(config: Config, parts: Parts, ranks: Ranks) -> Share:
     new = [name for name in share.cuts if name not in found.tensors]
     started = {name: value for name, value in parts.start_values.items() if name in new}
     fill(dict(share.network.named_parameters()), parts_of({**started, **found.tensors}, share))
-    draw_parameters(share, [name for name in new if name not in started], config.Global.seed)
+    drawn = [name for name in new if name not in started]
+    draw_parameters(share, drawn, config.Global.seed)
+    _check_frozen(share, drawn)
     if source is not None:
         tell(found, [name for name in new if not (is_adapter(name) or is_companion(name))], str(source.place))
     if parts.distiller is not None:
         parts.distiller.start(share.network)
     return _frozen(config, share, found, ranks) if tuning.on else share
+
+
+def _check_frozen(share: Share, drawn: Sequence[str]) -> None:
+    """Raises UserError where parameters would stay as they were drawn."""
+    frozen = {name for name, parameter in share.network.named_parameters() if parameter.stop_gradient}
+    if lost := [name for name in drawn if name in frozen]:
+        raise UserError(
+            f"{len(lost)} frozen parameters, {lost[0]} the first, have drawn values that nothing would change; name a "
+            "Global.pretrained_model that has them, or let them learn"
+        )
 
 
 def _found(config: Config, parts: Parts, source: Source, share: Share) -> Fit:

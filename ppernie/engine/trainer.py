@@ -22,6 +22,7 @@ from ppernie.engine.best_model import BestModel
 from ppernie.engine.embedding_gradient import EmbeddingGradient
 from ppernie.engine.evaluate import evaluate, evaluate_streams
 from ppernie.engine.gradients import scale_gradients
+from ppernie.engine.inputs import input_digests
 from ppernie.engine.interrupts import Interrupts
 from ppernie.engine.pace import Pace
 from ppernie.engine.precision import Precision
@@ -134,6 +135,7 @@ class Trainer:
         )
         self.stability = Stability(train, self.total, self.checkpoints, self._take, ranks)
         self.pace = Pace(ranks)
+        self.inputs = input_digests(config, learnt=True)
         self.accumulation = Accumulation(self.task, share, self.optimizer.parameters, self.precision, ranks, self.pace)
         self.state = TrainState()
 
@@ -322,6 +324,7 @@ class Trainer:
             "precision": self.precision.state_dict(),
             "stability": self.stability.state_dict(),
             "batch_size": self.batches.batch_size,
+            "inputs": self.inputs,
             "description": self.best_model.learnt.model_dump(),
         }
         self.checkpoints.save(self.state.step, self.snapshot.slices(), state, beside=self.config.Train.async_save)
@@ -333,6 +336,13 @@ class Trainer:
             raise UserError(
                 f"{checkpoint.path}: belongs to a run with {stored} examples a batch over all ranks, this one has "
                 f"{self.batches.batch_size}; set Train.batch_size so that their number stays"
+            )
+        # A moved file is the same; an earlier version kept nothing.
+        read = set(checkpoint.state.get("inputs", self.inputs).values())
+        if changed := [path for path, found in self.inputs.items() if found not in read]:
+            raise UserError(
+                f"{checkpoint.path}: belongs to a run over other data: changed since, or not there then, are "
+                f"{', '.join(changed)}. Restore it, or start anew, with this run's model as Global.pretrained_model"
             )
         self._take(checkpoint)
         # An earlier version kept more.

@@ -16,8 +16,8 @@ from ppernie.config.digest import digest
 from ppernie.config.loader import read_settings
 from ppernie.config.settings import KeyPath, Settings, dotted
 from ppernie.config.validation import validate
+from ppernie.engine.inputs import input_digests
 from ppernie.errors import UserError
-from ppernie.experiments.inputs import input_digests
 from ppernie.experiments.sections import Experiment
 
 # Values of Global that change nothing of the mathematics.

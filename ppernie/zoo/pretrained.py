@@ -155,7 +155,7 @@ def found_in(
     """
     start = registry.arch_start(arch)
     if start is not None:
-        return start(source, shapes, new_head=new_head)
+        return start(source, shapes, config, new_head=new_head)
     return fit(
         source.tensors,
         config,

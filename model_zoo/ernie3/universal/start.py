@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,18 @@ from ppernie.errors import UserError
 from ppernie.zoo.layout import Fit, Tensor, fit
 from ppernie.zoo.sources import Source, check_architecture
 
+if TYPE_CHECKING:
+    from model_zoo.ernie3.universal.config import UniversalConfig
+
 logger = logging.getLogger("ppernie")
 
 _WORDS = "embeddings.word_embeddings.weight"
 _HEADS = ("nlu_head.", "nlg_head.", "reordering.", "distance.", "classifier.")
 
 
-def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]], *, new_head: bool = False) -> Fit:
+def start_from(
+    source: Source, shapes: Mapping[str, tuple[int, ...]], arch: UniversalConfig, *, new_head: bool = False
+) -> Fit:
     """The stored tensors for a network's parameters; of the others it draws its own.
 
     From a network of this package comes all that both have. A released encoder is of another architecture: from it
@@ -31,8 +36,14 @@ def start_from(source: Source, shapes: Mapping[str, tuple[int, ...]], *, new_hea
         new_head: leave what heads are stored.
 
     Raises:
-        UserError: the shapes of what both networks have differ, or the encoder is of another width or vocabulary.
+        UserError: the shapes of what both networks have differ, the encoder is of another width or vocabulary, or the
+            feed-forward networks have another activation.
     """
+    if source.architecture["hidden_act"] != arch.hidden_act:
+        raise UserError(
+            f"{source.place}: has {source.architecture['hidden_act']} in its layers, and Arch.hidden_act is "
+            f"{arch.hidden_act}; set Arch.hidden_act={source.architecture['hidden_act']}"
+        )
     is_own = source.kind is not None and source.kind.startswith("Universal")
     return _from_network(source, shapes, new_head) if is_own else _from_encoder(source, shapes)
 

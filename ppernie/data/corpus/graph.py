@@ -41,12 +41,16 @@ class Graph:
             for triple in triples:
                 rows.append([index.setdefault(name.strip(), len(index)) for name in triple])
                 owners.append(number)
+        self._encoder = encoder
+        self._by_tokens: dict[bytes, int] = {}
         self.tokens, lengths = encode_names(list(index), encoder)
         self.offsets = np.cumsum([0, *lengths])
         same, usable = self._merge_equal(unk_id)
         triple_array = same[np.array(rows, np.int64).reshape(-1, 3)]
         # Senses of one word have one name, of which no sentence can say anything.
         named = usable[triple_array[:, 0]] & usable[triple_array[:, 2]] & (triple_array[:, 0] != triple_array[:, 2])
+        # A relation of no token, such as an accent alone, leaves nothing to predict.
+        named &= np.diff(self.offsets)[triple_array[:, 1]] > 0
         owner = np.array(owners, np.int64)[named]
         for number, title in enumerate(self.titles):
             if number not in owner:
@@ -62,7 +66,6 @@ class Graph:
             self.name_in[triple_array[named][:, column], owner] = True
         self._entities = np.flatnonzero(self.name_in.any(1))
         self._phrases = Phrases(*self._subset(self._entities))
-        self._by_text = {text: int(same[number]) for text, number in index.items()}
         self._pair_keys = self.triples[:, 0] * len(lengths) + self.triples[:, 2]
         order = np.argsort(self._pair_keys, kind="stable")
         self.triples, self.triple_in, self._pair_keys = (
@@ -71,7 +74,7 @@ class Graph:
 
     def _merge_equal(self, unk_id: int) -> tuple[np.ndarray, np.ndarray]:
         """For each name the first with the same tokens, and whether all of them are in the vocabulary."""
-        first: dict[bytes, int] = {}
+        first = self._by_tokens
         same, usable = np.empty(len(self.offsets) - 1, np.int64), np.empty(len(self.offsets) - 1, bool)
         for number, (start, stop) in enumerate(zip(self.offsets[:-1], self.offsets[1:], strict=True)):
             tokens = self.tokens[start:stop]
@@ -122,12 +125,18 @@ class Graph:
         low, high = np.searchsorted(self._pair_keys, keys), np.searchsorted(self._pair_keys, keys, "right")
         triples = _ranges(low, high)
         sentences = np.repeat(sentence[heads], high - low)
-        kept = np.ones(len(triples), bool)
+        kept, named = np.ones(len(triples), bool), self._numbers({title for title in titles if title is not None})
         for row, (triple, number) in enumerate(zip(self.triples[triples], sentences, strict=True)):
             title = titles[number]
             if title is not None:
-                kept[row] = self._by_text.get(title.strip(), -1) in (triple[0], triple[2])
+                kept[row] = named[title] in (triple[0], triple[2])
         return np.stack([sentences, triples], 1)[kept]
+
+    def _numbers(self, titles: set[str]) -> dict[str, int]:
+        """The name that each title is by its tokens, so that case and spaces count as little as in sentences; or -1."""
+        tokens, lengths = encode_names([title.strip() for title in titles], self._encoder)
+        parts = np.split(tokens, np.cumsum(lengths)[:-1]) if titles else []
+        return {title: self._by_tokens.get(part.tobytes(), -1) for title, part in zip(titles, parts, strict=True)}
 
 
 def encode_names(names: Sequence[str], encoder: SentenceEncoder) -> tuple[np.ndarray, np.ndarray]:

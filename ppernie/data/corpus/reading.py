@@ -156,7 +156,8 @@ def _read_objects(part: Part, source: TextSource) -> Iterator[Paragraph]:
             if not raw.strip() or not first <= percentile(raw.rstrip(b"\r\n")) < last:
                 continue
             row = _parse(raw, where)
-            title = None if source.title is None else str(_field(row, source.title, where))
+            named = None if source.title is None else _field(row, source.title, where)
+            title = None if named is None else str(named)
             texts = [text for field in fields for text in _texts(_field(row, field, where), field, where)]
             for text in texts or [""]:
                 for start in range(0, len(text) or 1, PIECE_BYTES):

@@ -215,6 +215,21 @@ def test_a_run_goes_on_from_a_named_checkpoint(
         train(config, str(tmp_path / "run" / "checkpoints" / "step_00000007"))
 
 
+def test_a_run_goes_on_over_the_data_that_it_began_with(make_config: Make, tmp_path: Path, signal_at: Any) -> None:
+    config = make_config()
+    signal_at(7)
+    with pytest.raises(Interrupted):
+        train(config)
+    eval_file, train_file = tmp_path / "eval.jsonl", tmp_path / "train.jsonl"
+    eval_file.write_text("".join(eval_file.read_text(encoding="utf-8").splitlines(True)[:-1]), encoding="utf-8")
+    content = train_file.read_text(encoding="utf-8")
+    train_file.write_text(content + content.splitlines(True)[0], encoding="utf-8")
+    with pytest.raises(UserError, match="over other data: changed since, or not there then, are .*train.jsonl"):
+        train(config, "auto")
+    train_file.write_text(content, encoding="utf-8")
+    assert train(config, "auto")["steps"] == 20
+
+
 def test_half_a_line_in_the_log_is_dropped(make_config: Make, signal_at: Any, records: Any) -> None:
     config = make_config()
     signal_at(7)

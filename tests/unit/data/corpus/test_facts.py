@@ -78,6 +78,17 @@ def test_names_outside_of_the_vocabulary(encoder: SentenceEncoder, small_tokeniz
         Graph(graphs, encoder, small_tokenizer.unk_id)
 
 
+def test_a_title_is_the_name_that_it_is_by_its_tokens(
+    encoder: SentenceEncoder, small_tokenizer: ErnieTokenizer
+) -> None:
+    triples = [("cats", "宇", "dog"), ("cats", "\u0301", "dog")]  # the second relation has no token
+    graph = Graph([("graph", triples)], encoder, small_tokenizer.unk_id)
+    assert len(graph.triples) == 1
+    both = np.array([[0, number] for number in sorted({*graph.triples[0, [0, 2]]})])
+    found = [len(graph.facts(both, [title])) for title in (None, "CATS", " Dog ", "the", "")]
+    assert found == [1, 1, 1, 0, 0]
+
+
 def test_which_graph_a_triple_and_a_name_are_of(encoder: SentenceEncoder, small_tokenizer: ErnieTokenizer) -> None:
     graphs = [("one", [("天", "宇", "地"), ("玄", "宙", "黄")]), ("two", [("玄", "宙", "黄"), ("天", "宇", "黄")])]
     graph = Graph(graphs, encoder, small_tokenizer.unk_id)

@@ -71,6 +71,13 @@ def test_objects(block_bytes: int, tmp_path: Path) -> None:
     assert paragraphs == [*(("天", c) for c in "天一二三"), ("", ""), ("地", "地"), ("地", "四")]
 
 
+def test_a_title_of_null_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text('{"t": null, "p": "一"}', encoding="utf-8")
+    source = _source(format="jsonl", text="p", title="t")
+    (part,) = split_parts(0, source, str(tmp_path), 100)
+    assert [paragraph.title for paragraph in read_part(part, source)] == [None]
+
+
 @pytest.mark.parametrize("block_bytes", [1, 200, 10_000])
 def test_parts_in_percent_share_nothing_and_make_the_whole(block_bytes: int, tmp_path: Path) -> None:
     texts = [[str(number)] for number in range(300)]

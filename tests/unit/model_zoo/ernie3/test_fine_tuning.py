@@ -145,6 +145,17 @@ def test_a_frozen_trunk_stays_and_the_rest_learns(
     assert taken(pretrained, tmp_path / "run" / "best_model") == {"embeddings", "trunk"}
 
 
+def test_a_frozen_trunk_needs_a_pretrained_one(
+    run_config: Callable[..., Config], tokenizer: ErnieTokenizer, tmp_path: Path
+) -> None:
+    drawn = {"Global.pretrained_model": None, "Data.tokenizer": {"vocab_file": str(tmp_path / "vocab.txt")}}
+    head = "ForSequenceClassification"
+    arch = {"name": f"ernie3/ErnieUniversal{head}", **SMALL, "vocab_size": tokenizer.vocab_size, "freeze_trunk": True}
+    config = run_config(head, **drawn, Arch=arch)
+    with pytest.raises(UserError, match="frozen parameters, embeddings.* the first, have drawn values"):
+        train(config)
+
+
 @pytest.mark.parametrize("head", ["ForTokenClassification", "ForQuestionAnswering"])
 def test_the_heads_of_tokens_learn(run_config: Callable[..., Config], head: str) -> None:
     still = {"Arch.hidden_dropout_prob": 0.0, "Arch.attention_probs_dropout_prob": 0.0}

@@ -64,7 +64,7 @@ def taken(source: Any, **fields: Any) -> tuple[Any, set[str]]:
     network = ErnieUniversalForPretraining(UniversalConfig(**SMALL | fields))
     network.reset_parameters()
     network.eval()
-    tensors = start_from(source, shapes(network)).tensors
+    tensors = start_from(source, shapes(network), network.config).tensors
     for name, tensor in tensors.items():
         network.state_dict()[name].set_value(np.asarray(tensor))
     return network, set(tensors)
@@ -122,18 +122,25 @@ def test_an_encoder_of_another_width_is_refused(tmp_path: Path) -> None:
     source, _ = encoder_source(tmp_path / "model")
     wider = UniversalConfig(**SMALL | {"hidden_size": 32})
     with pytest.raises(UserError, match=r"word_embeddings.weight is \[30, 16\] there and \[30, 32\] here"):
-        start_from(source, shapes(ErnieUniversalForPretraining(wider)))
+        start_from(source, shapes(ErnieUniversalForPretraining(wider)), wider)
 
 
 def test_from_its_own_kind_comes_all_that_both_have(tmp_path: Path) -> None:
     model = ErnieUniversalForPretraining(UniversalConfig(**SMALL))
     source, weights = stored(tmp_path / "model", model, "ErnieUniversalForPretraining", SMALL)
-    found = start_from(source, shapes(model))
+    found = start_from(source, shapes(model), model.config)
     assert found.tensors.keys() == weights.keys() and not found.left
     classifier = ErnieUniversalForSequenceClassification(UniversalConfig(**SMALL), num_labels=2)
-    found = start_from(source, shapes(classifier))
+    found = start_from(source, shapes(classifier), model.config)
     assert shapes(classifier).keys() - found.tensors.keys() == {"classifier.weight", "classifier.bias"}
     assert found.tensors.keys() | set(found.left) == weights.keys()
     longer = UniversalConfig(**SMALL | {"intermediate_size": 32})
     with pytest.raises(UserError, match=r"does not fit Arch: trunk.*feed_forward.*choose its sizes"):
-        start_from(source, shapes(ErnieUniversalForPretraining(longer)))
+        start_from(source, shapes(ErnieUniversalForPretraining(longer)), longer)
+
+
+def test_layers_of_another_activation_are_refused(tmp_path: Path) -> None:
+    source, _ = encoder_source(tmp_path / "model")
+    config = UniversalConfig(**SMALL | {"hidden_act": "relu"})
+    with pytest.raises(UserError, match="gelu in its layers, and Arch.hidden_act is relu; set Arch.hidden_act=gelu"):
+        start_from(source, shapes(ErnieUniversalForPretraining(config)), config)

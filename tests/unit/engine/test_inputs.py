@@ -15,7 +15,7 @@ from ppernie.data.corpus.building import build_corpus
 from ppernie.data.corpus.lexicon import Lexicon
 from ppernie.data.corpus.settings import CorpusConfig
 from ppernie.data.tokenizers import ErnieTokenizer
-from ppernie.experiments.inputs import input_digests
+from ppernie.engine.inputs import input_digests
 
 TOKENS = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *"abcdef"]
 
