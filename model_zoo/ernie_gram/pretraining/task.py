@@ -18,6 +18,7 @@ from model_zoo.ernie_gram.pretraining.config import PretrainingConfig
 from model_zoo.ernie_gram.pretraining.data import choose_units, collate, mask_tokens, mask_units, query_tokens
 from model_zoo.ernie_gram.pretraining.segmentation import segment
 from ppernie.data.corpus.lexicon import Lexicon, open_lexicon
+from ppernie.data.corpus.windows import Windows
 from ppernie.data.streams import Stream
 from ppernie.tasks.base import Batch, Features, TaskOptions
 from ppernie.tasks.pretraining import PretrainingTask
@@ -59,11 +60,10 @@ class NgramStream(Stream):
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, lexicon: Lexicon, options: Options, longest: int) -> None:
         self._corpus, self._tokenizer, self._lexicon, self._options = corpus, tokenizer, lexicon, options
-        self._windows = corpus.windows(longest - 2)
-        self._draws = corpus.draws(self._windows[:, 0])
+        self._windows = Windows(corpus, longest - 2)
 
     def __len__(self) -> int:
-        return len(self._draws)
+        return len(self._windows)
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         tokens, begins = self._text(index, length - 2, rng)
@@ -79,20 +79,17 @@ class NgramStream(Stream):
         return features
 
     def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
-        windows, _ = self._draws.find_all(indices)
-        return np.minimum(self._corpus.sizes(self._windows[windows]), length - 2)
+        return self._windows.sizes(indices, length - 2)
 
     def collate(self, features: Sequence[Features], length: int) -> Batch:
         return collate(features, self._tokenizer)
 
     def _text(self, index: int, room: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of a window, at most ``room``, and which of them begin a sentence."""
-        first, last = self._windows[self._draws.find(index)[0]]
-        borders = np.asarray(self._corpus.sentences[first : last + 1])
-        start = borders[0] + rng.integers(max(borders[-1] - borders[0] - room, 0) + 1)
-        tokens = np.asarray(self._corpus.tokens[start : min(start + room, borders[-1])], dtype=np.int64)
+        part, borders = self._windows.part(index, room, rng)
+        tokens = np.asarray(self._corpus.tokens[part], dtype=np.int64)
         begins = np.zeros(len(tokens), bool)
-        begins[borders[(borders >= start) & (borders < start + len(tokens))] - start] = True
+        begins[borders[(borders >= part.start) & (borders < part.stop)] - part.start] = True
         return tokens, begins
 
 

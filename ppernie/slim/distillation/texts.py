@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppernie.data.collate import pad_rows
+from ppernie.data.corpus.windows import Windows
 from ppernie.data.streams import Stream
 from ppernie.tasks.base import Batch, Example, Features, TaskOptions, text_length
 from ppernie.tasks.pretraining import PretrainingTask
@@ -41,27 +42,25 @@ class WindowStream(TextStream):
     """``[CLS] text [SEP]`` of a corpus's windows.
 
     Args:
-        longest: tokens of the longest sample; a shorter one is the beginning of its window.
+        longest: tokens of the longest sample; a shorter one is a random part of its window.
     """
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, longest: int) -> None:
         super().__init__(tokenizer)
         self._corpus = corpus
-        self._windows = corpus.windows(longest - 2)
-        self._draws = corpus.draws(self._windows[:, 0])
+        self._windows = Windows(corpus, longest - 2)
 
     def __len__(self) -> int:
-        return len(self._draws)
+        return len(self._windows)
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
-        first, last = self._corpus.sentences[self._windows[self._draws.find(index)[0]]]
-        text = np.asarray(self._corpus.tokens[first : min(first + length - 2, last)], dtype=np.int64)
+        part, _ = self._windows.part(index, length - 2, rng)
+        text = np.asarray(self._corpus.tokens[part], dtype=np.int64)
         ids = np.concatenate([[self.tokenizer.cls_id], text, [self.tokenizer.sep_id]])
         return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
 
     def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
-        windows, _ = self._draws.find_all(indices)
-        return np.minimum(self._corpus.sizes(self._windows[windows]), length - 2)
+        return self._windows.sizes(indices, length - 2)
 
 
 class ExampleStream(TextStream):

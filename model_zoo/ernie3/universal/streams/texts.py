@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ppernie.data.collate import pad_rows
+from ppernie.data.corpus.windows import Windows
 from ppernie.data.streams import Stream
 from ppernie.errors import UserError
 
@@ -72,22 +73,16 @@ class WindowStream(TextStream):
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, longest: int, texts: int = 1) -> None:
         super().__init__(corpus, tokenizer, texts)
-        self._windows = corpus.windows(self.room(longest))
-        self._draws = corpus.draws(self._windows[:, 0])
+        self._windows = Windows(corpus, self.room(longest))
 
     def __len__(self) -> int:
-        return len(self._draws)
+        return len(self._windows)
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
-        room = self.room(length)
-        first, last = self._windows[self._draws.find(index)[0]]
-        borders = np.asarray(self.corpus.sentences[first : last + 1])
-        start = int(borders[0] + rng.integers(max(borders[-1] - borders[0] - room, 0) + 1))
-        return self.made(slice(start, min(start + room, int(borders[-1]))), borders, rng)
+        return self.made(*self._windows.part(index, self.room(length), rng), rng)
 
     def sizes(self, indices: np.ndarray, length: int) -> np.ndarray:
-        windows, _ = self._draws.find_all(indices)
-        return np.minimum(self.corpus.sizes(self._windows[windows]), self.room(length))
+        return self._windows.sizes(indices, self.room(length))
 
     @abstractmethod
     def made(self, part: slice, borders: np.ndarray, rng: np.random.Generator) -> Features:
