@@ -60,9 +60,8 @@ def _check_corpus_run(value: Any, report: Report) -> None:
             report.add(("Train", key), told)
     if value("Data.train.limit") is not None:
         report.add(("Data", "train", "limit"), "of a corpus to learn from all is read; leave it out")
-    for part in ("fields", "train.fields"):
-        if value(f"Data.{part}"):
-            report.add(("Data", *part.split(".")), "a corpus has no fields; leave them out")
+    if value("Data.train.fields"):
+        report.add(("Data", "train", "fields"), "a corpus has no fields; leave them out")
 
 
 def _check_growth(value: Any, report: Report) -> None:

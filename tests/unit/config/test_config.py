@@ -279,7 +279,7 @@ def test_schema_is_written_as_json(tmp_path: Path, capsys: pytest.CaptureFixture
         run_command("schema", "--out", str(tmp_path / "none" / "schema.json"))
 
 
-CORPUS = ("Data.train={corpus: texts}", "Data.fields={}")
+CORPUS = ("Data.train={corpus: texts}",)
 
 
 def test_a_run_over_a_corpus_says_how_long_it_is_and_when_it_saves(run_file: str) -> None:
@@ -294,7 +294,7 @@ def test_a_run_over_a_corpus_says_how_long_it_is_and_when_it_saves(run_file: str
 def test_what_a_corpus_has_not_is_refused(run_file: str) -> None:
     run = ("Train.max_steps=20", "Train.save_every=9", "Data.train={corpus: texts, limit: 5, fields: {text: a}}")
     told = problems(run_file, *run)
-    assert [line.split(" (")[0] for line in told] == ["Data.train.limit", "Data.fields", "Data.train.fields"]
+    assert [line.split(" (")[0] for line in told] == ["Data.train.limit", "Data.train.fields"]
 
 
 def test_growth_goes_up_and_ends_within_a_run_over_a_corpus(run_file: str) -> None:
