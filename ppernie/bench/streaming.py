@@ -13,16 +13,18 @@ of which are Paddle's libraries, and without.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from ppernie.bench.shards import CONVERTED, SHARDS, STEPS, Sizes, gigabytes, make
+from ppernie.bench.scratch import scratch
+from ppernie.bench.shards import CONVERTED, SHARDS, STEPS, gigabytes, make
 from ppernie.bench.side import Side
+from ppernie.bench.wide import Sizes
 from ppernie.errors import UserError
 from ppernie.table import render
 
 _LAYERS = 70
+_RANKS = 8
 
 
 def benchmark(sizes: Sizes, tokens: int, rounds: int, threads: int, folder: str | None) -> str:
@@ -37,10 +39,10 @@ def benchmark(sizes: Sizes, tokens: int, rounds: int, threads: int, folder: str 
     Raises:
         UserError: a step failed.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        place = Path(scratch)
+    sizes.description()  # is checked before any work
+    with scratch(folder) as place:
         for step in STEPS:
-            make(step, place, sizes)
+            make(step, place, sizes, _RANKS)
         shutil.rmtree(place / SHARDS)
         network = place / CONVERTED
         side = Side("ppernie.bench.streaming_side", [str(network), str(rounds)], threads)
