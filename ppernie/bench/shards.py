@@ -32,10 +32,10 @@ def benchmark(sizes: Sizes, ranks: int, folder: str | None) -> str:
     """
     sizes.description()  # is checked before any work
     with scratch(folder) as place:
-        return render([_row(step, make(step, place, sizes, ranks), place) for step in STEPS])
+        return render([_row(step, _make(step, place, sizes, ranks), place) for step in STEPS])
 
 
-def make(step: str, place: Path, sizes: Sizes, ranks: int) -> dict[str, Any]:
+def _make(step: str, place: Path, sizes: Sizes, ranks: int) -> dict[str, Any]:
     """Writes the folder ``place / step`` in a process of its own, and returns what that took.
 
     Args:

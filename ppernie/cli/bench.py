@@ -179,7 +179,9 @@ def _table(args: argparse.Namespace) -> str:
     if args.bench == "streaming":
         from ppernie.bench.streaming import benchmark as benchmark_streaming
         from ppernie.bench.wide import Sizes
+        from ppernie.engine.logs import log_to_console
 
+        log_to_console()
         return benchmark_streaming(Sizes.of(args), args.tokens, args.rounds, args.threads, args.folder)
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks
