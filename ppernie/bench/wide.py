@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,13 +65,19 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomTensor(RowTensor):
-    """Normal numbers of half precision, with the published standard deviation, drawn when they are asked for."""
+    """Normal numbers of half precision, with the published standard deviation; after some MB they come again."""
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
         shape = self.shape[::-1] if self.turned else self.shape
-        numbers = np.random.default_rng(start).standard_normal((stop - start, *shape[1:]), dtype=np.float32)
-        numbers *= 0.0052
-        return numbers.astype(np.float16)
+        return np.resize(_numbers(), (stop - start, *shape[1:]))
+
+
+@cache
+def _numbers() -> npt.NDArray[np.float16]:
+    """Drawn once: to draw all that a network has takes as long as to quantise them."""
+    numbers = np.random.default_rng(0).standard_normal(2**21, dtype=np.float32)
+    numbers *= 0.0052
+    return numbers.astype(np.float16)
 
 
 def random_tensors(description: ModelDescription) -> dict[str, RandomTensor]:
