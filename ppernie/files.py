@@ -90,6 +90,16 @@ def write_file(target: Path, text: str) -> None:
         temporary.replace(target)
 
 
+def check_space(target: Path, nbytes: int) -> None:
+    """Raises UserError where the disk on which ``target`` is to lie, in a folder that is there, lacks this room."""
+    free = shutil.disk_usage(target.parent).free
+    if free < nbytes:
+        raise UserError(
+            f"{target}: the disk is full: {nbytes} more bytes are needed and {free} are free; free some space and "
+            "start again"
+        )
+
+
 def sync(path: Path) -> None:
     """Waits until the file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

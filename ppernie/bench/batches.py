@@ -34,10 +34,8 @@ def benchmark(
         threads: of the training process.
 
     Raises:
-        UserError: a number is not positive, or a side failed.
+        UserError: a side failed.
     """
-    if min(workers, batches, steps, rounds, threads) < 1:
-        raise UserError("--workers, --batches, --steps, --rounds and --threads are whole numbers from 1")
     kinds = {f"building, {count} workers": (str(count), batches) for count in (0, workers)}
     kinds["training"] = (TRAINING, steps)
     sides = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from ppernie.bench.scratch import scratch
 from ppernie.checkpoints import Checkpoints, open_checkpoint, whole
 from ppernie.files import sync
 from ppernie.table import render
@@ -39,16 +39,18 @@ def benchmark(size_mb: int, rounds: int, folder: str | None) -> str:
         size_mb: of the checkpoint, in MiB.
         rounds: saves and loads of each side, in turns.
         folder: on the disk to measure; None takes the system's temporary folder.
+
+    Raises:
+        UserError: there is no such folder, or its disk is full.
     """
     import paddle
 
-    paddle.set_device("cpu")
-    count = max(1, size_mb // _TENSOR_MB)
-    tensors = {
-        f"model/layer.{n}": paddle.uniform([size_mb * 2**18 // count // 1024, 1024], "float32") for n in range(count)
-    }
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        taken = [_round(tensors, Path(place) / str(n)) for n in range(rounds)]
+    with scratch(folder) as place:
+        paddle.set_device("cpu")
+        count = max(1, size_mb // _TENSOR_MB)
+        shape = [size_mb * 2**18 // count // 1024, 1024]
+        tensors = {f"model/layer.{n}": paddle.uniform(shape, "float32") for n in range(count)}
+        taken = [_round(tensors, place / str(n)) for n in range(rounds)]
     megabytes = sum(tensor.size for tensor in tensors.values()) * 4 / 2**20
     return render([_row(name, taken, megabytes) for name in (_PLAIN, _OURS, _BESIDE, _PADDLE, _SYNCED)])
 

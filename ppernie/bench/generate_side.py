@@ -58,7 +58,7 @@ def _ppernie(layers: int, hidden: int, **form: Any) -> Generate:
     task_class = registry.task_class("glm/text_generation")
     options = {"max_target_length": NEW, "decoding": {"min_new_tokens": NEW}}
     task = task_class(task_class.Options(**options), _Commands(), WINDOW)
-    batch = {"input_ids": prompts(), "source_lengths": np.full(BATCH, PROMPT)}
+    batch = {"input_ids": prompts(), "source_lengths": np.full(BATCH, PROMPT), "numbers": np.arange(BATCH)}
 
     def run() -> np.ndarray:
         with paddle.no_grad():

@@ -7,53 +7,35 @@ system's cache.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from ppernie.bench.scratch import scratch
 from ppernie.bench.side import Side
+from ppernie.bench.wide import Sizes
 from ppernie.errors import UserError
 from ppernie.table import render
 
 STEPS = SHARDS, CONVERTED = "shards", "converted"
 
 
-class Sizes(NamedTuple):
-    """Of the network, and of what holds it.
-
-    Attributes:
-        ranks: files that it is published in.
-        bits: of the converted weights: 8, 4, or 16 for those that are stored.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    inner: int
-    vocab: int
-    ranks: int
-    bits: int
-
-    @classmethod
-    def of(cls, options: Any) -> Sizes:
-        """From an object that has them as attributes."""
-        return cls(*(getattr(options, field) for field in cls._fields))
-
-
-def benchmark(sizes: Sizes, folder: str | None) -> str:
+def benchmark(sizes: Sizes, ranks: int, folder: str | None) -> str:
     """Measures and returns a table.
 
     Args:
+        sizes: of the network; its bits are those of the converted weights, where 16 are those that are published.
+        ranks: files that it is published in.
         folder: on the disk to measure; None takes the system's temporary folder.
 
     Raises:
-        UserError: a step failed.
+        UserError: no network has these sizes, there is no such folder, or a step failed.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        return render([_row(step, make(step, Path(place), sizes), Path(place)) for step in STEPS])
+    sizes.description()  # is checked before any work
+    with scratch(folder) as place:
+        return render([_row(step, _make(step, place, sizes, ranks), place) for step in STEPS])
 
 
-def make(step: str, place: Path, sizes: Sizes) -> dict[str, Any]:
+def _make(step: str, place: Path, sizes: Sizes, ranks: int) -> dict[str, Any]:
     """Writes the folder ``place / step`` in a process of its own, and returns what that took.
 
     Args:
@@ -62,7 +44,7 @@ def make(step: str, place: Path, sizes: Sizes) -> dict[str, Any]:
     Raises:
         UserError: it failed.
     """
-    side = Side("ppernie.bench.shards_side", [str(place), *map(str, sizes)], threads=1)
+    side = Side("ppernie.bench.shards_side", [str(place), str(ranks), *map(str, sizes)], threads=1)
     answer = side.ask(step)
     side.close()
     if "error" in answer:

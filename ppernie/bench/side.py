@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,17 +19,20 @@ from typing import Any
 # OpenMP's idle threads spin for 0.2 s after their work, which would slow the next side.
 PAUSE_SECONDS = 0.3
 _TURN_SECONDS = 0.3
+# Of what a process wrote to its standard error before it ended.
+_LAST_BYTES, _LAST_LINES = 4096, 3
 
 
 class Side:
     """Runs ``python -m module *arguments``, which calls ``serve``."""
 
     def __init__(self, module: str, arguments: Sequence[str], threads: int) -> None:
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._messages,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             text=True,
             bufsize=1,
@@ -36,14 +42,28 @@ class Side:
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout
         line = self._process.stdout.readline()
-        return json.loads(line) if line else {"error": "the process ended without an answer"}
+        return json.loads(line) if line.endswith("\n") else {"error": self._end()}
+
+    def _end(self) -> str:
+        """How the process ended, and what it said last."""
+        status = self._process.wait()
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        size = self._messages.seek(0, os.SEEK_END)
+        self._messages.seek(max(0, size - _LAST_BYTES))
+        said = self._messages.read().decode("utf-8", "replace").split("\n")
+        last = " / ".join([line.strip() for line in said if line.strip()][-_LAST_LINES:])
+        return f"the process {how}" + (f": {last}" if last else " and said nothing")
 
     def ask(self, line: str = "") -> dict[str, Any]:
-        """Sends a line and returns the answer; ``error`` is kept, and ends the side."""
+        """Sends a line and returns the answer; ``error`` is kept, and ends the side.
+
+        It says what went wrong in the process or, where that is no more, how it ended.
+        """
         if self.error:
             return {"error": self.error}
         assert self._process.stdin
-        self._process.stdin.write(f"{line}\n")
+        with suppress(BrokenPipeError):  # there is no answer then, which tells more
+            self._process.stdin.write(f"{line}\n")
         answer = self._read()
         self.error = answer.get("error")
         return answer
@@ -51,8 +71,10 @@ class Side:
     def close(self) -> None:
         """Ends the process."""
         assert self._process.stdin
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
+        self._messages.close()
 
 
 def ask_in_turn(sides: Mapping[str, Side], turns: int) -> dict[str, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -52,3 +53,19 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="set an option of the model's task, such as max_target_length=100 or decoding.strategy=beam",
     )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number with a least value."""
+
+    def count(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return number
+
+    return count
+
+
+#: The type of an argument that counts.
+count = at_least(1)

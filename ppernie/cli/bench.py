@@ -9,102 +9,108 @@ HELP = "measure training, inference, compression, loading, checkpoints, data, sh
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ppernie.cli.arguments import add_config
+    from ppernie.cli.arguments import add_config, at_least, count
 
     benches = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
 
     train = benches.add_parser("train", help="a training step beside PaddleNLP's and Hugging Face's")
     train.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
-    train.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
-    train.add_argument("--threads", type=int, default=2, metavar="N")
+    train.add_argument("--rounds", type=count, default=10, metavar="N", help="counted steps of each side")
+    train.add_argument("--threads", type=count, default=2, metavar="N")
 
     pretrain = benches.add_parser("pretrain", help="masked-language-model training beside PaddleNLP's, on real text")
     pretrain.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
     pretrain.add_argument("--text", required=True, metavar="FILE", help="running text")
     pretrain.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
-    pretrain.add_argument("--rounds", type=int, default=10, metavar="N", help="counted steps of each side")
-    pretrain.add_argument("--threads", type=int, default=2, metavar="N")
+    pretrain.add_argument("--rounds", type=count, default=10, metavar="N", help="counted steps of each side")
+    pretrain.add_argument("--threads", type=count, default=2, metavar="N")
 
     infer = benches.add_parser("infer", help="an exported model beside PaddleNLP eager and ONNX Runtime")
     infer.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
-    infer.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
-    infer.add_argument("--rounds", type=int, default=20, metavar="N")
-    infer.add_argument("--threads", type=int, default=2, metavar="N")
+    infer.add_argument("--batches", nargs="+", type=count, default=[1, 8], metavar="N")
+    infer.add_argument("--rounds", type=count, default=20, metavar="N")
+    infer.add_argument("--threads", type=count, default=2, metavar="N")
 
     int8 = benches.add_parser("int8", help="INT8 beside float32 and bfloat16 of the same graph, in every engine")
     int8.add_argument("--sizes", nargs="+", default=["4x312", "12x768"], metavar="LAYERSxHIDDEN")
-    int8.add_argument("--batches", nargs="+", type=int, default=[1, 8], metavar="N")
-    int8.add_argument("--rounds", type=int, default=20, metavar="N", help="turns of each side")
-    int8.add_argument("--threads", type=int, default=2, metavar="N")
+    int8.add_argument("--batches", nargs="+", type=count, default=[1, 8], metavar="N")
+    int8.add_argument("--rounds", type=count, default=20, metavar="N", help="turns of each side")
+    int8.add_argument("--threads", type=count, default=2, metavar="N")
 
     generate = benches.add_parser("generate", help="tokens a second beside PaddleNLP's GLM and Hugging Face's Llama")
     generate.add_argument("--sizes", nargs="+", default=["4x256"], metavar="LAYERSxHIDDEN")
-    generate.add_argument("--rounds", type=int, default=10, metavar="N", help="generations of each side")
-    generate.add_argument("--threads", type=int, default=1, metavar="N")
+    generate.add_argument("--rounds", type=count, default=10, metavar="N", help="generations of each side")
+    generate.add_argument("--threads", type=count, default=1, metavar="N")
 
     load = benches.add_parser("load", help="loading weights beside PaddleNLP's and Hugging Face's from_pretrained")
     load.add_argument("--sizes", nargs="+", default=["12x768"], metavar="LAYERSxHIDDEN")
-    load.add_argument("--rounds", type=int, default=5, metavar="N", help="loads of each side")
-    load.add_argument("--threads", type=int, default=2, metavar="N")
+    load.add_argument("--rounds", type=count, default=5, metavar="N", help="loads of each side")
+    load.add_argument("--threads", type=count, default=2, metavar="N")
 
     tokenize = benches.add_parser("tokenize", help="the tokenizer beside PaddleNLP's")
     tokenize.add_argument("--vocab", required=True, metavar="FILE", help="vocab.txt")
     tokenize.add_argument("--text", required=True, metavar="FILE", help="one sentence a line")
-    tokenize.add_argument("--rounds", type=int, default=5, metavar="N")
+    tokenize.add_argument("--rounds", type=count, default=5, metavar="N")
 
     preprocess = benches.add_parser("preprocess", help="making a corpus beside PaddleNLP's ingredients, and its memory")
     add_config(preprocess)
 
     checkpoint = benches.add_parser("checkpoint", help="saving and loading beside the disk's speed and Paddle's own")
-    checkpoint.add_argument("--size-mb", type=int, default=2048, metavar="N")
-    checkpoint.add_argument("--rounds", type=int, default=3, metavar="N", help="saves and loads of each side")
+    checkpoint.add_argument("--size-mb", type=count, default=2048, metavar="N")
+    checkpoint.add_argument("--rounds", type=count, default=3, metavar="N", help="saves and loads of each side")
     checkpoint.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
     shards = benches.add_parser("shards", help="converting published shards of GLM-130B's width, and its memory")
     _add_wide_network(shards, layers=1)
+    shards.add_argument("--ranks", type=count, default=8, metavar="N", help="tensor-parallel ranks, a file each")
 
     batches = benches.add_parser("batches", help="building a config's batches beside one process that trains on them")
     add_config(batches)
-    batches.add_argument("--workers", type=int, default=2, metavar="N", help="processes that build, beside none")
-    batches.add_argument("--batches", type=int, default=50, metavar="N", help="built in each turn")
-    batches.add_argument("--steps", type=int, default=5, metavar="N", help="of training in each turn")
-    batches.add_argument("--rounds", type=int, default=3, metavar="N", help="counted turns of each side")
-    batches.add_argument("--threads", type=int, default=2, metavar="N", help="of the training process")
+    batches.add_argument("--workers", type=count, default=2, metavar="N", help="processes that build, beside none")
+    batches.add_argument("--batches", type=count, default=50, metavar="N", help="built in each turn")
+    batches.add_argument("--steps", type=count, default=5, metavar="N", help="of training in each turn")
+    batches.add_argument("--rounds", type=count, default=3, metavar="N", help="counted turns of each side")
+    batches.add_argument("--threads", type=count, default=2, metavar="N", help="of the training process")
 
     linear = benches.add_parser("linear", help="a linear layer over weights of 8 or 4 bits beside Paddle's own")
-    linear.add_argument("--inputs", type=int, default=4096, metavar="N")
-    linear.add_argument("--outputs", type=int, default=16_384, metavar="N")
-    linear.add_argument("--rows", nargs="+", type=int, default=[1, 4, 8, 64, 256], metavar="N")
-    linear.add_argument("--rounds", type=int, default=10, metavar="N")
-    linear.add_argument("--threads", type=int, default=2, metavar="N")
+    linear.add_argument("--inputs", type=count, default=4096, metavar="N")
+    linear.add_argument("--outputs", type=count, default=16_384, metavar="N")
+    linear.add_argument("--rows", nargs="+", type=count, default=[1, 4, 8, 64, 256], metavar="N")
+    linear.add_argument("--rounds", type=count, default=10, metavar="N")
+    linear.add_argument("--threads", type=count, default=2, metavar="N")
 
     weight_only = benches.add_parser("weight_only", help="the loss of models with weights of 8 and 4 bits")
     add_config(weight_only)
     weight_only.add_argument("--model", required=True, nargs="+", type=Path, metavar="DIR", help="model folders")
-    weight_only.add_argument("--group-size", type=int, default=32, metavar="N", help="inputs that share a scale")
+    weight_only.add_argument(
+        "--group-size", type=at_least(2), default=32, metavar="N", help="inputs that share a scale"
+    )
 
     streaming = benches.add_parser("streaming", help="running a network of GLM-130B's width from the disk")
     _add_wide_network(streaming, layers=2)
-    streaming.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens read at once, beside one")
-    streaming.add_argument("--rounds", type=int, default=3, metavar="N")
-    streaming.add_argument("--threads", type=int, default=2, metavar="N")
+    streaming.add_argument("--tokens", type=count, default=64, metavar="N", help="tokens read at once, beside one")
+    streaming.add_argument("--rounds", type=count, default=3, metavar="N")
+    streaming.add_argument("--threads", type=count, default=2, metavar="N")
 
     distributed = benches.add_parser("distributed", help="one rank with Distributed, without it, and a bare loop")
     distributed.add_argument("--sizes", nargs="+", default=["4x312"], metavar="LAYERSxHIDDEN")
-    distributed.add_argument("--steps", type=int, default=24, metavar="N", help="steps of each process")
-    distributed.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each side")
-    distributed.add_argument("--threads", type=int, default=2, metavar="N")
+    distributed.add_argument("--steps", type=count, default=24, metavar="N", help="steps of each process")
+    distributed.add_argument("--rounds", type=count, default=5, metavar="N", help="processes of each side")
+    distributed.add_argument("--threads", type=count, default=2, metavar="N")
 
 
 def _add_wide_network(parser: argparse.ArgumentParser, layers: int) -> None:
-    """Sizes of a network of GLM-130B's width, published in shards and converted."""
-    parser.add_argument("--layers", type=int, default=layers, metavar="N")
-    parser.add_argument("--hidden", type=int, default=12_288, metavar="N", help="hidden size")
-    parser.add_argument("--heads", type=int, default=96, metavar="N")
-    parser.add_argument("--inner", type=int, default=32_768, metavar="N", help="width inside the feed-forward network")
-    parser.add_argument("--vocab", type=int, default=150_528, metavar="N", help="rows of the word table")
-    parser.add_argument("--ranks", type=int, default=8, metavar="N", help="tensor-parallel ranks, a file each")
-    parser.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the converted weights")
+    """Sizes of a network of GLM-130B's width, and where it is written."""
+    from ppernie.cli.arguments import count
+
+    parser.add_argument("--layers", type=count, default=layers, metavar="N")
+    parser.add_argument("--hidden", type=count, default=12_288, metavar="N", help="hidden size")
+    parser.add_argument("--heads", type=count, default=96, metavar="N")
+    parser.add_argument(
+        "--inner", type=count, default=32_768, metavar="N", help="width inside the feed-forward network"
+    )
+    parser.add_argument("--vocab", type=count, default=150_528, metavar="N", help="rows of the word table")
+    parser.add_argument("--bits", type=int, default=4, choices=(4, 8, 16), help="of the stored weights")
     parser.add_argument("--folder", metavar="DIR", help="on the disk to measure; the system's temporary folder")
 
 
@@ -148,10 +154,10 @@ def _table(args: argparse.Namespace) -> str:
 
         return benchmark_checkpoint(args.size_mb, args.rounds, args.folder)
     if args.bench == "shards":
-        from ppernie.bench.shards import Sizes
         from ppernie.bench.shards import benchmark as benchmark_shards
+        from ppernie.bench.wide import Sizes
 
-        return benchmark_shards(Sizes.of(args), args.folder)
+        return benchmark_shards(Sizes.of(args), args.ranks, args.folder)
     if args.bench == "batches":
         from ppernie.bench.batches import benchmark as benchmark_batches
 
@@ -171,9 +177,11 @@ def _table(args: argparse.Namespace) -> str:
         use_device(config.Global.device, config.Global.threads)
         return benchmark_weights(args.model, config, args.group_size)
     if args.bench == "streaming":
-        from ppernie.bench.shards import Sizes
         from ppernie.bench.streaming import benchmark as benchmark_streaming
+        from ppernie.bench.wide import Sizes
+        from ppernie.engine.logs import log_to_console
 
+        log_to_console()
         return benchmark_streaming(Sizes.of(args), args.tokens, args.rounds, args.threads, args.folder)
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks

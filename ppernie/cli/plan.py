@@ -26,6 +26,8 @@ An example counts as one input; one of multiple choice or of a dual encoder is s
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ppernie.cli.arguments import count
+
     parser.epilog = _ASSUMPTIONS
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("-c", "--config", metavar="FILE", help="config file (YAML)")
@@ -33,18 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--override", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="set a key of the config"
     )
-    parser.add_argument("--gpus", type=_count, required=True, metavar="N", help="GPUs in all")
+    parser.add_argument("--gpus", type=count, required=True, metavar="N", help="GPUs in all")
     parser.add_argument("--memory", type=float, required=True, metavar="GB", help="memory of each GPU")
-    parser.add_argument("--length", type=_count, metavar="N", help="tokens of an input; Data.max_length or the longest")
+    parser.add_argument("--length", type=count, metavar="N", help="tokens of an input; Data.max_length or the longest")
     parser.add_argument(
         "--global-batch",
-        type=_count,
+        type=count,
         metavar="N",
         help="inputs of a step on all GPUs together; Train.batch_size x accumulate_steps x GPUs by default",
     )
     parser.add_argument(
         "--micro-batch",
-        type=_count,
+        type=count,
         nargs="+",
         metavar="N",
         help="inputs that pass through the network at once, or several to try; Train.batch_size, or 1",
@@ -71,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="figures of the machines; the output names those that it went by",
     )
-    parser.add_argument("--top", type=_count, default=20, metavar="K", help="show the K quickest (20)")
+    parser.add_argument("--top", type=count, default=20, metavar="K", help="show the K quickest (20)")
     parser.add_argument("--json", action="store_true", help="print all figures, in bytes and seconds, as JSON")
 
 
@@ -196,10 +198,3 @@ def _pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> dict[str,
             raise UserError(f"{option}: unknown key '{key}'; {hint}")
         pairs[key] = value
     return pairs
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number

@@ -186,12 +186,19 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def evaluation_batches(task: Task, items: Sequence[Item], batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
-    """All items once, longest first, as (indices, batch): padding is least, and memory peaks at the start."""
+def evaluation_batches(
+    task: Task, items: Sequence[Item], batch_size: int, numbers: Sequence[int] | None = None
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """All items once, longest first, as (indices, batch): padding is least, and memory peaks at the start.
+
+    Args:
+        numbers: of the items, which seed what is random of them; by default they count from 0.
+    """
+    numbers = range(len(items)) if numbers is None else numbers
     order = np.argsort([-item.length for item in items], kind="stable")
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
-        yield indices, task.collate([task.encode(items[i], (0, 0, int(i))) for i in indices])
+        yield indices, task.collate([task.encode(items[i], (0, 0, numbers[i])) for i in indices])
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -44,10 +44,11 @@ def generate(
     max_new_tokens: int,
     pad_id: int | None = None,
     numbers: Sequence[int] | None = None,
+    part: int = 0,
 ) -> list[list[int]]:
     """Continues every prompt until an end comes, which is left out, or ``max_new_tokens`` are there.
 
-    A text depends on its prompt and, of ``sample``, on its number and the seed, not on the other prompts.
+    A text depends on its prompt and, of ``sample``, on the seed, its number and its part, not on the other prompts.
 
     Args:
         prompts: ids, none of them empty.
@@ -56,6 +57,7 @@ def generate(
             is filled: all are read as far as the shortest goes, and the longer ones go on with their own tokens while
             the others take new ones.
         numbers: of the prompts; by default they count from 0.
+        part: which of the texts that are written for the same numbers; each has random numbers of its own.
     """
     if options.strategy == "beam":
         return [
@@ -63,7 +65,14 @@ def generate(
         ]
     texts: list[list[int]] = [[] for _ in prompts]
     for row, token in stream(
-        network, prompts, options, end_id=end_id, max_new_tokens=max_new_tokens, pad_id=pad_id, numbers=numbers
+        network,
+        prompts,
+        options,
+        end_id=end_id,
+        max_new_tokens=max_new_tokens,
+        pad_id=pad_id,
+        numbers=numbers,
+        part=part,
     ):
         texts[row].append(token)
     return texts
@@ -79,16 +88,17 @@ def stream(
     max_new_tokens: int,
     pad_id: int | None = None,
     numbers: Sequence[int] | None = None,
+    part: int = 0,
 ) -> Iterator[tuple[int, int]]:
     """The tokens of ``generate`` as they come, each with the row that it belongs to; beams give none before the end."""
     ends = end_set(end_id)
     longest = max(map(len, prompts))
     if pad_id is not None:
         prompts = [[*[pad_id] * (longest - len(prompt)), *prompt] for prompt in prompts]
-    seeds = range(len(prompts)) if numbers is None else numbers
+    numbers = range(len(prompts)) if numbers is None else numbers
     rows = [
-        _Row(n, prompt, np.random.default_rng((options.seed, seed)))
-        for n, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        _Row(n, prompt, np.random.default_rng((options.seed, number, part)))
+        for n, (prompt, number) in enumerate(zip(prompts, numbers, strict=True))
     ]
     position = min(map(len, prompts))
     ids = np.asarray([prompt[:position] for prompt in prompts], dtype=np.int64)

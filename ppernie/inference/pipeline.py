@@ -43,26 +43,28 @@ class Pipeline:
         """
         numbered = enumerate(lines, 1)
         while chunk := list(islice(numbered, self.batch_size)):
-            yield from self._answer([(f"line {number}", _parse(line)) for number, line in chunk])
+            yield from self._answer([(f"line {number}", _parse(line)) for number, line in chunk], chunk[0][0] - 1)
 
     def __call__(self, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Answers to texts or to objects with the task's fields."""
         parsed = [{"text": row} if isinstance(row, str) else dict(row) for row in rows]
-        return list(self._answer([(f"row {number}", row) for number, row in enumerate(parsed)]))
+        return list(self._answer([(f"row {number}", row) for number, row in enumerate(parsed)], 0))
 
     def score(self, examples: Sequence[Example]) -> dict[str, float]:
         """Metrics over labelled examples, as fractions."""
         items = [item for example in examples for item in self.task.expand(example, labelled=True)]
-        return self.task.score(items, self._run(items))
+        return self.task.score(items, self._run(items, range(len(items))))
 
-    def _answer(self, rows: Sequence[tuple[str, dict[str, Any] | UserError]]) -> Iterator[dict[str, Any]]:
+    def _answer(self, rows: Sequence[tuple[str, dict[str, Any] | UserError]], first: int) -> Iterator[dict[str, Any]]:
+        """Answers to rows of an input, of which ``first`` is the number of the first, counted from 0."""
         groups: list[list[Item] | UserError] = []
         for where, row in rows:
             try:
                 groups.append(self._items(where, row))
             except UserError as error:
                 groups.append(error)
-        results = iter(self._run([item for group in groups if isinstance(group, list) for item in group]))
+        numbered = [(n, item) for n, group in enumerate(groups, first) if isinstance(group, list) for item in group]
+        results = iter(self._run([item for _, item in numbered], [number for number, _ in numbered]))
         for group in groups:
             if isinstance(group, UserError):
                 yield {"error": str(group)}
@@ -78,9 +80,9 @@ class Pipeline:
         example = read_row(row, where, fields=self.description.fields, task=self.description.task_name)
         return self.task.expand(example, labelled=False)
 
-    def _run(self, items: Sequence[Item]) -> list[Any]:
+    def _run(self, items: Sequence[Item], numbers: Sequence[int]) -> list[Any]:
         results: list[Any] = [None] * len(items)
-        for indices, batch in evaluation_batches(self.task, items, self.batch_size):
+        for indices, batch in evaluation_batches(self.task, items, self.batch_size, numbers):
             for index, result in zip(indices, self.task.reduce(self.runner(batch), batch), strict=True):
                 results[index] = result
         return results

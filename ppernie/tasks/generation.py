@@ -65,7 +65,8 @@ class TextGeneration(Task):
 
     def encode(self, item: Item, key: tuple[int, ...]) -> Features:
         features: Features = {
-            "source": self.tokenizer.encode(item.example["text"], max_length=self.max_source_length).ids
+            "source": self.tokenizer.encode(item.example["text"], max_length=self.max_source_length).ids,
+            "number": key[-1],
         }
         if item.label is not None:
             # Without [CLS], which stands before the source.
@@ -85,6 +86,7 @@ class TextGeneration(Task):
         batch = {
             "document_ids": pad_rows(rows, self.tokenizer.pad_id),
             "source_lengths": np.asarray([len(source) for source in sources], dtype=np.int64),
+            "numbers": np.asarray([f["number"] for f in features], dtype=np.int64),
         }
         if "labels" in features[0]:
             width = batch["document_ids"].shape[1]
@@ -114,6 +116,7 @@ class TextGeneration(Task):
             self.options.decoding,
             end_id=self.tokenizer.sep_id,
             max_new_tokens=self.options.max_target_length,
+            numbers=batch["numbers"].tolist(),
         )
         return pad_rows(texts, _NOTHING)
 

@@ -32,14 +32,17 @@ def fill_blanks(
     tokenizer: GlmTokenizer,
     options: Decoding,
     max_new_tokens: int,
+    numbers: Sequence[int] | None = None,
 ) -> list[list[list[int]]]:
     """What fills the masks of each context; each is written with the text of those before it in their places.
 
     Args:
         contexts: ids as ``context_ids`` makes them.
         max_new_tokens: of one blank.
+        numbers: of the contexts, as ``generate``'s of prompts.
     """
     contexts = [list(context) for context in contexts]
+    numbers = range(len(contexts)) if numbers is None else numbers
     blanks: list[list[list[int]]] = [[] for _ in contexts]
     while open_ := [n for n, context in enumerate(contexts) if first_mask(context, tokenizer) is not None]:
         texts = generate(
@@ -49,6 +52,8 @@ def fill_blanks(
             end_id=end_ids(tokenizer),
             max_new_tokens=max_new_tokens,
             pad_id=tokenizer.pad_id,
+            numbers=[numbers[n] for n in open_],
+            part=len(blanks[open_[0]]),
         )
         for n, text in zip(open_, texts, strict=True):
             contexts[n] = filled(contexts[n], text, tokenizer)
@@ -72,7 +77,7 @@ def stream_blanks(
         if options.strategy == "beam":
             tokens = beam_search(reader, prompt, options, end_id=ends, max_new_tokens=max_new_tokens)
         else:
-            rows = stream(reader, [prompt], options, end_id=ends, max_new_tokens=max_new_tokens)
+            rows = stream(reader, [prompt], options, end_id=ends, max_new_tokens=max_new_tokens, part=number)
             tokens = (token for _, token in rows)
         text = []
         for token in tokens:

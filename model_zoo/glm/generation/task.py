@@ -76,7 +76,7 @@ class TextGeneration(Generation):
         return [item]
 
     def encode(self, item: Item, key: tuple[int, ...]) -> Features:
-        features: Features = {"source": [*self._context(item), self._glm_tokenizer.sop_id]}
+        features: Features = {"source": [*self._context(item), self._glm_tokenizer.sop_id], "number": key[-1]}
         if item.label is not None:
             target = self._glm_tokenizer.encode_plain(item.label)[: self.options.max_target_length - 1]
             features["labels"] = [*target, self._glm_tokenizer.eop_id]
@@ -105,8 +105,8 @@ class TextGeneration(Generation):
 
         lengths = batch["source_lengths"].tolist()
         contexts = [ids[: length - 1] for ids, length in zip(batch["input_ids"].tolist(), lengths, strict=True)]
-        options = self.options
-        rows = fill_blanks(reader, contexts, self._glm_tokenizer, options.decoding, options.max_target_length)
+        options, numbers = self.options, batch["numbers"].tolist()
+        rows = fill_blanks(reader, contexts, self._glm_tokenizer, options.decoding, options.max_target_length, numbers)
         return pad_rows([[i for blank in blanks for i in [*blank, _NEXT]][:-1] for blanks in rows], _NOTHING)
 
     def stream(self, reader: Reader, text: str) -> Iterator[str]:

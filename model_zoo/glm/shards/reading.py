@@ -160,7 +160,7 @@ def _scheme(states: list[dict[str, StoredTensor]], published: Mapping[str, Publi
     for one in published.values():
         if one.turned and scale_name(one.name) in states[0] and one.name in states[0]:
             _, inputs = one.cut.local_shape(len(states))
-            return Scheme(bits=4 if 2 * states[0][one.name].shape[-1] == inputs else 8)
+            return Scheme(bits=4 if states[0][one.name].shape[-1:] == (inputs / 2,) else 8)
     return None
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ppernie import registry
 from ppernie.errors import UserError
-from ppernie.files import new_folder
+from ppernie.files import check_space, new_folder
 from ppernie.parallel.plan import Plan
 from ppernie.slim.weight_only.arithmetic import Quantization, Scheme, quantize
 from ppernie.slim.weight_only.selection import block_of, quantized_weights
@@ -77,6 +77,7 @@ def save_layers(
     plan: Plan,
     scheme: Scheme | None,
     tokenizer: Tokenizer | None,
+    wrote: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes a model folder in one step, with at most one matrix in memory.
 
@@ -84,9 +85,11 @@ def save_layers(
         tensors: our names and shapes; bfloat16 is written as float32.
         plan: says what a layer is, and what of it is quantised.
         scheme: how to quantise; None leaves every weight as it is.
+        wrote: is called after each file with its number, from 1, and that of all.
 
     Raises:
-        UserError: a weight cannot be read or quantised, or the target cannot be written.
+        UserError: a weight cannot be read or quantised, the target cannot be written, or the disk lacks the room, which
+            is told before anything is written.
     """
     chosen = quantized_weights(tensors, plan) if scheme else []
     quantization = Quantization(**scheme.model_dump(), weights=chosen) if scheme else None
@@ -98,6 +101,7 @@ def save_layers(
     size = sum(entry.nbytes for file in files.values() for entries in file.values() for entry in entries.values())
     places: dict[str, str] = {}
     with new_folder(target) as folder, closing(Progress(target.name)) as progress:
+        check_space(target, size)
         done = 0
         for number, parts in enumerate(files.values(), start=1):
             file = f"{Path(WEIGHTS).stem}-{number:05d}-of-{len(files):05d}.safetensors"
@@ -108,6 +112,8 @@ def save_layers(
                     done += sum(entry.nbytes for entry in entries.values())
                     progress.show(done, size)
             places |= dict.fromkeys(stored, file)
+            if wrote is not None:
+                wrote(number, len(files))
         _write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
         _write_json(folder / CONFIG, described.model_dump())
         if tokenizer is not None:

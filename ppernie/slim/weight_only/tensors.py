@@ -61,12 +61,13 @@ def pair_up(
 
 def paired(name: str, weight: StoredTensor, scale: StoredTensor, scheme: Scheme, place: Path) -> QuantizedTensor:
     """A quantised weight of its two tensors. Raises UserError where they are not as the scheme says."""
-    outputs, inputs = weight.shape[0], weight.shape[-1] * 8 // scheme.bits
     try:
+        outputs, width = weight.shape
+        inputs = width * 8 // scheme.bits
         fits = scale.shape == scheme.scale_shape(outputs, inputs)
     except ValueError:
         fits = False
-    if not fits or len(weight.shape) != 2 or (weight.dtype, scale.dtype) != ("int8", "float16"):
+    if not fits or (weight.dtype, scale.dtype) != ("int8", "float16"):
         raise UserError(
             f"{place}: {name} is {weight.dtype} {list(weight.shape)} with scales {scale.dtype} {list(scale.shape)}, "
             f"which are no weights of {scheme.bits} bits"

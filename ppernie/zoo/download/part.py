@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ppernie.errors import UserError
-from ppernie.files import sync, write_file, writing
+from ppernie.files import check_space, sync, write_file, writing
 from ppernie.zoo.download.digests import Digest, Hasher, hash_file
 
 
@@ -96,12 +94,7 @@ class Part:
 
     def reserve(self, total: int) -> None:
         """Raises UserError where the disk has no room for a file of this many bytes."""
-        free = shutil.disk_usage(self.target.parent).free
-        if free < total - self.size:
-            raise UserError(
-                f"{self.target}: the disk is full: {total - self.size} more bytes are needed and {free} are free; "
-                "free some space and start again"
-            )
+        check_space(self.target, total - self.size)
 
     def append(self, content: bytes) -> None:
         """Adds bytes at the end."""

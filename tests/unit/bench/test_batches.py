@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from ppernie.bench import batches
 from ppernie.bench.batches_side import _building, _training, _updates
 from ppernie.cli.main import main
 from ppernie.engine.assemble import assemble
 from ppernie.engine.batches import training_batches
-from ppernie.errors import UserError
 from ppernie.parallel.ranks import Alone
 from ppernie.parallel.topology import resolve, world
 
@@ -45,8 +43,3 @@ def test_a_turn_counts_its_tokens(make_config: Any) -> None:
     updates = _updates(built, 3)
     assert [len(next(updates)) for _ in range(5)] == [3, 3, 3, 1, 3]
     assert _training(config, parts, built, ranks, 2)()[0] == sum(counts[:6])
-
-
-def test_what_is_refused() -> None:
-    with pytest.raises(UserError, match="whole numbers from 1"):
-        batches.benchmark("config.yaml", [], workers=0, batches=1, steps=1, rounds=1, threads=1)

@@ -1,39 +1,18 @@
-"""The benchmarks of quantised layers, of what they cost and of streaming, at small sizes."""
+"""The benchmark of what quantised weights cost, at small sizes."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ppernie.bench import linear, streaming, weight_only
-from ppernie.bench.shards import Sizes
+from ppernie.bench import weight_only
 from ppernie.engine.train import train
 from ppernie.errors import UserError
 from ppernie.slim.weight_only import Scheme
 from ppernie.zoo.layerwise import convert_layers
-
-
-def test_linear_layers() -> None:
-    table = linear.benchmark(inputs=128, outputs=64, rows=[1, 20], rounds=2, threads=1)
-    rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
-    assert [(name.strip(), int(count)) for name, count in rows] == [
-        (name, count) for name in linear.WEIGHTS for count in (1, 20)
-    ]
-
-
-def test_streaming(tmp_path: Path) -> None:
-    sizes = Sizes(layers=2, hidden=64, heads=8, inner=96, vocab=80, ranks=8, bits=4)
-    table = streaming.benchmark(sizes, tokens=5, rounds=1, threads=1, folder=str(tmp_path))
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [["1", "disk"], ["5", "disk"], ["1", "cache"], ["5", "cache"]]
-    if sys.platform == "linux":
-        assert all(0 < float(row[7]) < float(row[6]) for row in rows)
-    assert os.listdir(tmp_path) == []
 
 
 def test_the_loss_of_a_model(make_config: Any, tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def test_a_sampled_text_depends_on_its_prompt_row_and_seed_alone() -> None:
     assert texts[:2] == run(PROMPTS[:2], strategy="sample", seed=3)
 
 
+def test_numbers_and_parts_choose_the_random_numbers() -> None:
+    def sampled(prompts: list[list[int]], **which: Any) -> list[list[int]]:
+        options = Decoding(strategy="sample", seed=3)
+        return generate(Table(), prompts, options, end_id=END, max_new_tokens=20, **which)
+
+    texts = sampled(PROMPTS)
+    assert sampled(PROMPTS[2:4], numbers=[2, 3]) == texts[2:4] != sampled(PROMPTS[2:4])
+    assert sampled(PROMPTS, part=0) == texts != sampled(PROMPTS, part=1)
+
+
 def log_probability(prompt: list[int], text: tuple[int, ...]) -> float:
     total = 0.0
     for n, token in enumerate(text):

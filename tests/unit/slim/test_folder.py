@@ -18,6 +18,7 @@ from ppernie.zoo import manifest
 from ppernie.zoo.description import ModelDescription
 from ppernie.zoo.folder import save_model
 from ppernie.zoo.formats import open_weights
+from ppernie.zoo.weights import write_weights
 
 ARCH = manifest.find("glm-130b").architecture | {
     "vocab_size": 11,
@@ -135,6 +136,17 @@ def test_weights_that_are_not_as_they_say(
     folder = save()
     edit(folder, change)
     with pytest.raises(UserError, match=message):
+        open_layers(folder)
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (16, 8, 1)])
+def test_quantized_weights_that_are_no_matrices(save: Callable[..., Path], shape: tuple[int, ...]) -> None:
+    folder = save()
+    name = "layers.0.attention.out_proj.weight"
+    file = folder / json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"][name]
+    stored = {key: tensor.read() for key, tensor in open_weights(file).items()}
+    write_weights(file, stored | {name: np.zeros(shape, np.int8)})
+    with pytest.raises(UserError, match=rf"{name} is int8 \[.*no weights of 4 bits in groups of 8"):
         open_layers(folder)
 
 

@@ -46,7 +46,7 @@ def test_the_loss_is_on_the_target_and_its_end(task: Any, tokenizer: ErnieTokeni
 
 def test_prediction_has_the_source_alone(task: Any, tokenizer: ErnieTokenizer) -> None:
     batch = batch_of(task, labelled=False)
-    assert set(batch) == {"document_ids", "source_lengths"}
+    assert set(batch) == {"document_ids", "source_lengths", "numbers"}
     assert batch["document_ids"][1].tolist()[:5] == tokenizer.encode(ROWS[1]["text"]).ids
     assert batch["source_lengths"].tolist() == [10, 5, 18]
     assert [task.is_cut(task.expand(row, False)[0]) for row in ROWS] == [False, False, True]

@@ -30,6 +30,7 @@ DESCRIPTION = ModelDescription(arch=ARCH, task=None, max_length=2048)
 PUBLISHED = layout(DESCRIPTION.arch_config())
 MATRICES = ("query_key_value.weight", "dense.weight", "dense_h_to_4h.weight", "dense_4h_to_h.weight")
 DENSE = "transformer.layers.0.attention.dense.weight"
+QUERY = "transformer.layers.0.attention.query_key_value.weight"
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,7 @@ def test_what_cannot_be_quantized(tensors: dict[str, StoredTensor], tmp_path: Pa
         ([f"{DENSE}_scale"], {}, "attention.dense.weight_scale: missing"),
         ("scales", {}, r"query_key_value.weight: \[96, 16\] in each of 1 ranks in place of \[96, 32\]"),
         ([], {DENSE: np.zeros((32, 32), np.int8)}, r"attention.dense.weight: \[32, 32\] .* in place of \[32, 16\]"),
+        ([], {QUERY: np.zeros((), np.int8)}, r"query_key_value.weight: \[\] in each of 1 ranks in place of \[96, 32\]"),
         ([], {DENSE: np.zeros((32, 16), np.float16)}, "attention.dense.weight is float16 .* no weights of 4 bits"),
     ],
 )

@@ -65,6 +65,17 @@ def test_an_export_writes_the_same_texts(folder: Path, exported: Path) -> None:
     assert not {"prefill.pdiparams", "decode.pdiparams"} & files
 
 
+def test_sampled_texts_do_not_depend_on_what_runs_together(folder: Path, exported: Path) -> None:
+    lines = [*LINES, *LINES]
+    said = []
+    for model, size in ((folder, 32), (folder, 3), (folder, 1), (exported, 4)):
+        pipeline = open_pipeline(model, device="cpu", threads=1, overrides=[*SHORT, "decoding.strategy=sample"])
+        pipeline.batch_size = size
+        said.append(list(pipeline.lines(lines)))
+    assert said[1:] == said[:-1]
+    assert said[0][0] != said[0][len(LINES)]
+
+
 def test_a_token_around_prompts_is_an_error_in_its_line(folder: Path) -> None:
     pipeline = open_pipeline(folder, device="cpu", threads=1, overrides=SHORT)
     first, second, third = pipeline.lines([b"the cat sat", b"the <sop> cat", b"a dog"])

@@ -9,9 +9,10 @@ import numpy as np
 import paddle
 import pytest
 
-from model_zoo.glm.generation.blanks import fill_blanks
+from model_zoo.glm.generation.blanks import fill_blanks, stream_blanks
 from model_zoo.glm.generation.reader import GlmReader
 from ppernie.data.tokenizers import GlmTokenizer
+from ppernie.decoding import generate
 from ppernie.decoding.options import Decoding
 from ppernie.errors import UserError
 
@@ -67,6 +68,30 @@ def test_masks_are_filled_from_left_to_right(network: Any, icetk: GlmTokenizer, 
     place = context.index(icetk.mask_id)
     again = [*context[:place], *blanks[0], *context[place + 1 :]]
     assert fill_blanks(GlmReader(network, icetk), [again], icetk, Decoding(), 4) == [[blanks[1]]]
+
+
+def test_each_sampled_blank_has_random_numbers_of_its_own(
+    network: Any, icetk: GlmTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = [[icetk.mask_id, 9], [icetk.mask_id, 9, icetk.mask_id], [9, icetk.mask_id, icetk.mask_id]]
+    options, reader = Decoding(strategy="sample", seed=4), GlmReader(network, icetk)
+    drawn = []
+
+    def next_token(scores: np.ndarray, options: Decoding, rng: np.random.Generator) -> int:
+        drawn.append(rng.bit_generator.state["state"]["state"])
+        return chosen(scores, options, rng)
+
+    chosen = generate.next_token
+    monkeypatch.setattr(generate, "next_token", next_token)
+    together = fill_blanks(reader, contexts, icetk, options, 5)
+    # No two tokens are drawn with the same random numbers, be they of one text or of several.
+    assert len(set(drawn)) == len(drawn) > 10
+    for number, context in enumerate(contexts):
+        assert fill_blanks(reader, [context], icetk, options, 5, [number]) == [together[number]]
+    streamed: list[list[int]] = [[], []]
+    for blank, token in stream_blanks(reader, contexts[1], icetk, options, 5):
+        streamed[blank].append(token)
+    assert [streamed] == fill_blanks(reader, [contexts[1]], icetk, options, 5)
 
 
 def test_commands_are_never_written(make_network: Callable[..., Any], icetk: GlmTokenizer) -> None:
