@@ -11,6 +11,7 @@ from ppernie.bench.compression import Measured, measure
 from ppernie.cpu import cpu_count
 from ppernie.experiments.machine import describe_machine
 from ppernie.files import write_file
+from ppernie.inference.loading import is_export
 from ppernie.slim.scores import Scores, megabytes, parameters
 from ppernie.table import render
 from ppernie.tasks.pretraining import PretrainingTask
@@ -61,7 +62,9 @@ def _latencies(stops: list[Stop], config: Config) -> list[dict[str, Measured]]:
     task = registry.task_class(description.task["name"]) if description.task else None
     if section is None or task is None or task.generative or issubclass(task, PretrainingTask):
         return [{} for _ in stops]
-    length = min(section.length, description.max_length)
+    # An export reads what its model folder does; any other step may have cut positions.
+    folders = [stop.folder for stop in stops if not is_export(stop.folder)]
+    length = min(section.length, *(read_description(folder).max_length for folder in folders))
     machine = config.Global.device, _threads(config)
     found = {
         f"{batch} x {length}": measure([stop.folder for stop in stops], batch, length, section.rounds, *machine)
