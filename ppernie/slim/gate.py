@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ppernie.slim.scores import Scores
     from ppernie.slim.settings import Gate
 
+# Points by which a difference of scores may be off: far fewer than one example of any data.
+_ROUNDING = 1e-9
+
 
 def check_source(gate: Gate, source: Scores) -> None:
     """Whether what is compared with says anything.
@@ -50,7 +53,7 @@ def check_step(gate: Gate, step: str, source: Scores, scores: Scores, folder: Pa
             f"{source.metric}; let the step end with that one's task"
         )
     lost = _lost(source, scores)
-    if lost <= gate.points:
+    if lost <= gate.points + _ROUNDING:
         return
     unit = "percent" if source.metric in LOWER_IS_BETTER else "points"
     amount = f"{lost:.2f} {unit}" if math.isfinite(lost) else "all of it"
