@@ -16,6 +16,7 @@ from ppernie.export.rewrite import inference_form, weights_by_origin
 from ppernie.export.static_graph import Sample, save_graph, write_proven
 from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
 from ppernie.inference.engines import check_engine
+from ppernie.slim.quantization.network import check_layers
 from ppernie.slim.quantization.settings import Int8, own_weight_bits
 
 Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
@@ -50,14 +51,19 @@ def export_int8(
         What was written to ``deploy.yml``.
 
     Raises:
-        UserError: a package is absent, the network has no ranges, the graph differs from the model, or the folder
-            cannot be written.
+        UserError: a package is absent, the network has no ranges, or some of no layer of it, the graph differs from
+            the model, or the folder cannot be written.
     """
     if int8 is None and engine != "onnxruntime_dynamic":
         raise UserError(
             f"{folder}: nothing was exported: the model is in float, and {engine} needs ranges; compress it with "
             "Slim.quantization first, or take Export.engine=onnxruntime_dynamic"
         )
+    if int8 is not None:
+        try:
+            check_layers(model, int8)
+        except UserError as error:
+            raise UserError(f"{folder}: nothing was exported: the model {error}") from error
     deploy = Deploy(
         paddle=paddle.__version__,
         engine="openvino" if engine == "openvino" else "onnxruntime",

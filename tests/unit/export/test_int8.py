@@ -125,10 +125,16 @@ def test_an_older_export_stays_where_a_scale_is_saturated(case: Case, copied: Pa
     assert (copied / "inference.onnx").read_bytes() == before
 
 
-def test_ranges_without_a_layer_are_refused(case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ranges_without_a_layer_are_refused(case: Case, tmp_path: Path, engine: Int8Engine) -> None:
     ranges = case.int8.ranges | {"backbone.encoder.layers.7.linear": 1.0}
-    with pytest.raises(UserError, match=r"no layer with backbone.encoder.layers.7.linear"):
-        case.export(tmp_path / "export", int8=case.int8.model_copy(update={"ranges": ranges}))
+    said = "export: nothing was exported: the model is quantised in backbone.encoder.layers.7.linear, which is no "
+    with pytest.raises(UserError, match=said):
+        case.export(tmp_path / "export", engine, int8=case.int8.model_copy(update={"ranges": ranges}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_engine_that_needs_ranges_says_so(case: Case, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the model is in float, and openvino needs ranges"):
         case.export(tmp_path / "export", int8=None)
     assert not list(tmp_path.iterdir())
