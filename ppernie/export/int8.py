@@ -1,9 +1,10 @@
-"""From a network to an export in INT8 that has proven to stay close to it."""
+"""From a network to an export in INT8 that has proven to compute what was calibrated or trained."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from ppernie.export.rewrite import inference_form, weights_by_origin
 from ppernie.export.static_graph import Sample, save_graph, write_proven
 from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
 from ppernie.inference.engines import check_engine
-from ppernie.slim.quantization.network import check_layers
+from ppernie.slim.quantization.network import check_layers, rounding
 from ppernie.slim.quantization.settings import Int8, own_weight_bits
 
 Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
@@ -35,7 +36,10 @@ def export_int8(
     int8: Int8 | None,
     add_files: Callable[[Path], object] = lambda folder: None,
 ) -> dict[str, Any]:
-    """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the model.
+    """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the network that rounds as they do.
+
+    What rounding does to the outputs is not judged here, but by the scores of what comes out. A network without ranges
+    is compared in float.
 
     The folder appears whole or not at all; an export that stands there is replaced at the very end.
 
@@ -85,7 +89,9 @@ def export_int8(
             convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
             _write(read_graph(plain), temporary / ONNX, parameters, engine, int8, deploy.weight_bits == 7)
 
-    return write_proven(model, deploy, folder, samples, write, add_files)
+    # Quantisation-aware training has fitted the network that rounds, which may lie far from the one in float.
+    reference = nullcontext() if int8 is None else rounding(model, int8)
+    return write_proven(model, deploy, folder, samples, write, add_files, reference)
 
 
 def _write(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -63,6 +64,18 @@ def put_int8(network: nn.Layer, int8: Int8) -> None:
         replace(network, name, Int8Linear(layers[name], largest, int8.weight_bits))
     for name in int8.tables:
         replace(network, name, Int8Embedding(layers[name], int8.table_scales))
+
+
+@contextmanager
+def rounding(network: nn.Layer, int8: Int8) -> Iterator[None]:
+    """Inside, a network in float computes as INT8. Raises UserError as ``put_int8``."""
+    plain = dict(network.named_sublayers())
+    put_int8(network, int8)
+    try:
+        yield
+    finally:
+        for name in (*int8.ranges, *int8.tables):
+            replace(network, name, plain[name])
 
 
 def check_layers(network: nn.Layer, int8: Int8) -> None:

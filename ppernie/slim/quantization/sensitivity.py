@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,9 +10,8 @@ import paddle
 from paddle import nn
 
 from ppernie.errors import UserError
-from ppernie.slim.quantization.layers import Int8Linear
-from ppernie.slim.quantization.settings import WeightBits
-from ppernie.slim.weight_only.network import replace
+from ppernie.slim.quantization.network import rounding
+from ppernie.slim.quantization.settings import Int8, WeightBits
 
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Task
@@ -56,13 +54,7 @@ def measure(
     plain = _outputs(network, task, batches)
 
     def error(names: Sequence[str]) -> float:
-        with ExitStack() as stack:
-            layers = dict(network.named_sublayers())
-            for name in names:
-                layer = layers[name]
-                assert isinstance(layer, nn.Linear)
-                replace(network, name, Int8Linear(layer, ranges[name], weight_bits))
-                stack.callback(replace, network, name, layer)
+        with rounding(network, Int8(ranges={name: ranges[name] for name in names}, weight_bits=weight_bits)):
             return _relative(_outputs(network, task, batches), plain)
 
     alone = {name: error([name]) for name in ranges}
