@@ -1,7 +1,8 @@
 """The steps of the section ``Slim``, each from a model folder to a smaller one, with a gate behind each.
 
 An output folder holds ``steps/N-NAME`` for each step, with its scores beside it, and at the end the last one's result
-as ``model``, ``compress_results.json`` and ``results.md``.
+as ``model``, ``compress_results.json`` and ``results.md``; where the gate refuses a step, the two files alone, as far
+as that step.
 """
 
 from __future__ import annotations
@@ -143,7 +144,12 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
             _make(step, stops[-1].folder, place, config)
         after = _scored(place, place.folder, config)
         if config.Slim.gate is not None and before is not None and after is not None:
-            gate.check_step(config.Slim.gate, step.name, before, after, place.folder)
+            try:
+                gate.check_step(config.Slim.gate, step.name, before, after, place.folder)
+            except gate.Refused as refused:
+                stops.append(Stop(step.name, place.folder, after, str(refused)))
+                logger.info("Slim.%s is refused:\n%s", step.name, write_report(output, stops, config))
+                raise
         stops.append(Stop(step.name, place.folder, after))
     link_folder(stops[-1].folder, output / _MODEL)
     return write_report(output, stops, config)
