@@ -59,9 +59,11 @@ def in_int8(architecture: dict[str, Any], folder: Path, engine: str, precision: 
 
 
 def openvino(architecture: dict[str, Any], folder: Path, precision: str) -> Forward:
-    """The model in float in OpenVINO."""
+    """The model in float in OpenVINO, which takes bf16 for a hint. Raises UserError where the CPU lacks it."""
     from ppernie.inference.engines import OpenVino
+    from ppernie.inference.runtime import check_precision
 
+    check_precision(precision, "cpu")
     run = OpenVino(folder / ONNX, precision, int(os.environ["OMP_NUM_THREADS"]))
 
     def forward(inputs: Inputs) -> np.ndarray:
