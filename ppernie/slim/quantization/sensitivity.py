@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import paddle
 from paddle import nn
+from tqdm import tqdm
 
 from ppernie.errors import UserError
 from ppernie.slim.quantization.network import rounding
@@ -15,6 +17,9 @@ from ppernie.slim.quantization.settings import Int8, WeightBits
 
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Task
+
+
+T = TypeVar("T")
 
 
 class Sensitivity(NamedTuple):
@@ -57,9 +62,9 @@ def measure(
         with rounding(network, Int8(ranges={name: ranges[name] for name in names}, weight_bits=weight_bits)):
             return _relative(_outputs(network, task, batches), plain)
 
-    alone = {name: error([name]) for name in ranges}
+    alone = {name: error([name]) for name in _shown(list(ranges), "Each layer alone")}
     order = sorted(alone, key=lambda name: -alone[name])
-    for count in range(len(order)):
+    for count in _shown(range(len(order)), "Layers left in float"):
         total = error(order[count:])
         if budget is None or total <= budget:
             return Sensitivity({name: alone[name] for name in order}, total, order[:count])
@@ -67,6 +72,11 @@ def measure(
         f"Slim.quantization.budget: {budget:g} leaves no layer to quantise; the least sensitive alone, {order[-1]}, "
         f"has an error of {alone[order[-1]]:.1e}"
     )
+
+
+def _shown(things: Sequence[T], doing: str) -> Iterable[T]:
+    """The same, each of which takes a pass over all batches, with a line of progress on a terminal."""
+    return tqdm(things, doing, unit="layer", disable=not sys.stderr.isatty(), leave=False)
 
 
 def _outputs(network: nn.Layer, task: Task, batches: Sequence[Batch]) -> list[np.ndarray]:
