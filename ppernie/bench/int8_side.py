@@ -18,9 +18,9 @@ from ppernie.bench.infer_side import (
     ONNX,
     Forward,
     Inputs,
+    contents,
     export,
     export_onnx,
-    interface,
     main,
     network,
     onnxruntime,
@@ -49,8 +49,7 @@ def export_int8(architecture: dict[str, Any], folder: Path) -> None:
     ranges = calibrate(model, run, batches, linear_names(model, []), "absmax")
     int8 = Int8(ranges=ranges, weight_bits=own_weight_bits())
     for engine in ("openvino", "onnxruntime", "onnxruntime_dynamic"):
-        place = folder / engine
-        export_int8(model, folder=place, tolerance=1.0, engine=engine, int8=int8, **interface(architecture))
+        export_int8(model, contents(architecture), folder / engine, tolerance=1.0, engine=engine, int8=int8)
 
 
 def in_int8(architecture: dict[str, Any], folder: Path, engine: str, precision: str | None = None) -> Forward:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,8 @@ from ppernie.errors import UserError
 from ppernie.export.int8_graph import put_int8
 from ppernie.export.onnx_graph import convert, read_graph
 from ppernie.export.rewrite import inference_form, weights_by_origin
-from ppernie.export.static_graph import Sample, save_graph, write_proven
-from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
+from ppernie.export.static_graph import Contents, save_graph, write_proven
+from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS
 from ppernie.inference.engines import check_engine
 from ppernie.slim.quantization.network import check_layers, rounding
 from ppernie.slim.quantization.settings import Int8, own_weight_bits
@@ -24,17 +24,7 @@ Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
 
 
 def export_int8(
-    model: paddle.nn.Layer,
-    inputs: Sequence[Field],
-    outputs: Sequence[Sequence[str]],
-    folder: Path,
-    samples: Sequence[Sample],
-    tolerance: float,
-    extra: Mapping[str, Any],
-    max_length: int,
-    engine: Int8Engine,
-    int8: Int8 | None,
-    add_files: Callable[[Path], object] = lambda folder: None,
+    model: paddle.nn.Layer, contents: Contents, folder: Path, tolerance: float, engine: Int8Engine, int8: Int8 | None
 ) -> dict[str, Any]:
     """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the network that rounds as they do.
 
@@ -45,7 +35,7 @@ def export_int8(
 
     Args:
         model: the network in float; it is left as it was.
-        inputs, outputs, folder, samples, extra, max_length, add_files: as of ``export_model``.
+        folder: where the export goes.
         tolerance: largest accepted difference, relative to an output's largest magnitude.
         engine: what is to run it.
         int8: which layers are INT8, and the ranges of their inputs; None where each input is to have a range of its
@@ -68,15 +58,10 @@ def export_int8(
             check_layers(model, int8)
         except UserError as error:
             raise UserError(f"{folder}: nothing was exported: the model {error}") from error
-    deploy = Deploy(
-        paddle=paddle.__version__,
+    deploy = contents.deploy(
+        tolerance=tolerance,
         engine="openvino" if engine == "openvino" else "onnxruntime",
         weight_bits=own_weight_bits() if int8 is None else int8.weight_bits,
-        inputs=list(inputs),
-        outputs=[tuple(dims) for dims in outputs],
-        max_length=max_length,
-        tolerance=tolerance,
-        extra=dict(extra),
     )
     check_engine(deploy.engine)
 
@@ -91,7 +76,7 @@ def export_int8(
 
     # Quantisation-aware training has fitted the network that rounds, which may lie far from the one in float.
     reference = nullcontext() if int8 is None else rounding(model, int8)
-    return write_proven(model, deploy, folder, samples, write, add_files, reference)
+    return write_proven(model, contents, deploy, folder, write, reference)
 
 
 def _write(

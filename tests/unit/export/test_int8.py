@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ppernie.errors import UserError
-from ppernie.export import Field
+from ppernie.export import Contents, Field
 from ppernie.export.int8 import Int8Engine, export_int8
 from ppernie.export.int8_graph import put_int8
 from ppernie.inference.deploy import Deploy
@@ -65,9 +65,8 @@ class Case:
         ]
         samples = [self.sample(20, 1, 5), self.sample(21, 3, 13)]
         int8 = changes.get("int8", self.int8)
-        return export_int8(
-            self.model, fields, [("batch", "classes")], folder, samples, tolerance, {}, 32, engine=engine, int8=int8
-        )
+        contents = Contents(fields, [("batch", "classes")], 32, samples)
+        return export_int8(self.model, contents, folder, tolerance, engine, int8)
 
 
 @pytest.fixture(scope="module")
