@@ -8,6 +8,7 @@ as that step.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -147,6 +148,8 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
             try:
                 gate.check_step(config.Slim.gate, step.name, before, after, place.folder)
             except gate.Refused as refused:
+                # One of an earlier recipe, or of a milder gate, is not what the table tells of.
+                shutil.rmtree(output / _MODEL, ignore_errors=True)
                 stops.append(Stop(step.name, place.folder, after, str(refused)))
                 logger.info("Slim.%s is refused:\n%s", step.name, write_report(output, stops, config))
                 raise

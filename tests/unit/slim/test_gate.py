@@ -148,3 +148,6 @@ def test_an_export_is_scored_by_what_it_answers(
     monkeypatch.setattr(recipes, "_STEPS", {"export": None})
     assert "| export |" in compress(source, tmp_path / "out", recipe(export=True, gate=None))
     assert (tmp_path / "out" / "model" / "inference.json").exists()
+    with pytest.raises(UserError, match="Slim.export: broke the model"):
+        compress(source, tmp_path / "out", recipe(export=True))
+    assert not (tmp_path / "out" / "model").exists()
