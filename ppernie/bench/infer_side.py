@@ -10,12 +10,15 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ppernie.bench.side import median_seconds, serve
 from ppernie.inference.deploy import GRAPH, WEIGHTS
+
+if TYPE_CHECKING:
+    from ppernie.export import Contents
 
 LENGTH, LABELS, TOLERANCE = 128, 2, 1e-4
 ARCH = "ernie3/ErnieForSequenceClassification"
@@ -43,28 +46,27 @@ def network(architecture: dict[str, Any]) -> Any:
     return model
 
 
-def interface(architecture: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of an export: what the model takes and gives, and samples."""
-    from ppernie.export import Field
+def contents(architecture: dict[str, Any]) -> Contents:
+    """What the model's exports take and give, and samples."""
+    from ppernie.export import Contents, Field
 
     dims = ("batch", "length")
-    return {
-        "inputs": [
+    return Contents(
+        inputs=[
             Field("input_ids", "int64", dims, architecture["pad_token_id"], architecture["vocab_size"]),
             Field("token_type_ids", "int64", dims, 0, architecture["type_vocab_size"]),
         ],
-        "outputs": [("batch", "classes")],
-        "samples": [sample(architecture["vocab_size"], batch) for batch in (1, 3)],
-        "extra": {},
-        "max_length": LENGTH,
-    }
+        outputs=[("batch", "classes")],
+        max_length=LENGTH,
+        samples=[sample(architecture["vocab_size"], batch) for batch in (1, 3)],
+    )
 
 
 def export(architecture: dict[str, Any], folder: Path) -> None:
     """Writes the exported model."""
     from ppernie.export import export_model
 
-    export_model(network(architecture), folder=folder, tolerance=TOLERANCE, **interface(architecture))
+    export_model(network(architecture), contents(architecture), folder, TOLERANCE)
 
 
 def export_onnx(architecture: dict[str, Any], folder: Path) -> None:

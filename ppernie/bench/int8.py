@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from ppernie.bench.infer import compare
 from ppernie.bench.int8_side import SIDES, WRITERS
 
-RATIOS = {"to Paddle fp32": "Paddle fp32", "to Paddle bf16": "Paddle bf16"}
+RATIOS = {
+    "to Paddle fp32": "Paddle fp32",
+    "to Paddle bf16": "Paddle bf16",
+    "to OpenVINO fp32": "OpenVINO fp32",
+}
 
 
 def benchmark(sizes: Sequence[str], batches: Sequence[int], rounds: int, threads: int) -> str:

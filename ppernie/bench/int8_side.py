@@ -18,9 +18,9 @@ from ppernie.bench.infer_side import (
     ONNX,
     Forward,
     Inputs,
+    contents,
     export,
     export_onnx,
-    interface,
     main,
     network,
     onnxruntime,
@@ -49,8 +49,7 @@ def export_int8(architecture: dict[str, Any], folder: Path) -> None:
     ranges = calibrate(model, run, batches, linear_names(model, []), "absmax")
     int8 = Int8(ranges=ranges, weight_bits=own_weight_bits())
     for engine in ("openvino", "onnxruntime", "onnxruntime_dynamic"):
-        place = folder / engine
-        export_int8(model, folder=place, tolerance=1.0, engine=engine, int8=int8, **interface(architecture))
+        export_int8(model, contents(architecture), folder / engine, tolerance=1.0, engine=engine, int8=int8)
 
 
 def in_int8(architecture: dict[str, Any], folder: Path, engine: str, precision: str | None = None) -> Forward:
@@ -59,9 +58,11 @@ def in_int8(architecture: dict[str, Any], folder: Path, engine: str, precision: 
 
 
 def openvino(architecture: dict[str, Any], folder: Path, precision: str) -> Forward:
-    """The model in float in OpenVINO."""
+    """The model in float in OpenVINO, which takes bf16 for a hint. Raises UserError where the CPU lacks it."""
     from ppernie.inference.engines import OpenVino
+    from ppernie.inference.runtime import check_precision
 
+    check_precision(precision, "cpu")
     run = OpenVino(folder / ONNX, precision, int(os.environ["OMP_NUM_THREADS"]))
 
     def forward(inputs: Inputs) -> np.ndarray:

@@ -37,6 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     int8.add_argument("--rounds", type=count, default=20, metavar="N", help="turns of each side")
     int8.add_argument("--threads", type=count, default=2, metavar="N")
 
+    width = benches.add_parser("width", help="latency of an encoder's widths beside the operations that are left")
+    width.add_argument("--layers", type=int, default=12, metavar="N")
+    width.add_argument("--hidden", type=int, default=768, metavar="N", help="hidden size")
+    width.add_argument("--heads", type=int, default=12, metavar="N")
+    width.add_argument("--widths", nargs="+", type=float, default=[0.75, 0.5], metavar="SHARE", help="beside 1.0")
+    width.add_argument("--batch", type=int, default=8, metavar="N", help="texts in a batch")
+    width.add_argument("--length", type=int, default=128, metavar="N", help="tokens of each")
+    width.add_argument("--rounds", type=int, default=20, metavar="N", help="turns of each width")
+    width.add_argument("--threads", type=int, default=2, metavar="N")
+
     generate = benches.add_parser("generate", help="tokens a second beside PaddleNLP's GLM and Hugging Face's Llama")
     generate.add_argument("--sizes", nargs="+", default=["4x256"], metavar="LAYERSxHIDDEN")
     generate.add_argument("--rounds", type=count, default=10, metavar="N", help="generations of each side")
@@ -136,6 +146,11 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.int8 import benchmark as benchmark_int8
 
         return benchmark_int8(args.sizes, args.batches, args.rounds, args.threads)
+    if args.bench == "width":
+        from ppernie.bench.width import Sizes as EncoderSizes
+        from ppernie.bench.width import benchmark as benchmark_widths
+
+        return benchmark_widths(EncoderSizes.of(args), args.widths, args.rounds, args.threads)
     if args.bench == "generate":
         from ppernie.bench.generate import benchmark as benchmark_generation
 

@@ -372,7 +372,10 @@ class ExportSection(Section):
     )
     tolerance: float = Field(default=1e-5, gt=0, description="Largest difference allowed between the two graphs")
     int8_tolerance: float = Field(
-        default=0.1, gt=0, description="Largest difference allowed between a graph in INT8 and the network in float"
+        default=0.1,
+        gt=0,
+        description="Largest difference allowed between a graph in INT8 and the network whose numbers are rounded as"
+        " its ranges say; without ranges, the one in float",
     )
     samples: int = Field(default=16, ge=1, description="Real inputs to compare the two graphs on")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from ppernie.data.readers import read_examples
 
@@ -10,9 +11,11 @@ if TYPE_CHECKING:
     from ppernie.config.sections import DataSection, Source
     from ppernie.tasks.base import Item, Task
 
+T = TypeVar("T")
+
 
 def sample_items(task: Task, name: str, source: Source, data: DataSection, limit: int) -> list[Item]:
-    """The first inputs of a source, at most ``limit``.
+    """Inputs of a source, at most ``limit``, evenly from all over it: data is often sorted by answer.
 
     Args:
         name: the task's.
@@ -20,6 +23,12 @@ def sample_items(task: Task, name: str, source: Source, data: DataSection, limit
     Raises:
         UserError: the source cannot be read.
     """
-    few = source.model_copy(update={"limit": min(limit, source.limit or limit)})
-    examples = read_examples(few, root=data.root, fields=data.fields, task=name, purpose="predict")
-    return [item for example in examples for item in task.expand(example, labelled=False)][:limit]
+    examples = read_examples(source, root=data.root, fields=data.fields, task=name, purpose="predict")
+    items = [item for example in _spread(examples, limit) for item in task.expand(example, labelled=False)]
+    return _spread(items, limit)
+
+
+def _spread(things: Sequence[T], count: int) -> list[T]:
+    """So many of them with equal distances, the first among them; all where they are fewer."""
+    count = min(count, len(things))
+    return [things[number * len(things) // count] for number in range(count)]

@@ -1,9 +1,10 @@
-"""From a network to an export in INT8 that has proven to stay close to it."""
+"""From a network to an export in INT8 that has proven to compute what was calibrated or trained."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,34 +14,28 @@ from ppernie.errors import UserError
 from ppernie.export.int8_graph import put_int8
 from ppernie.export.onnx_graph import convert, read_graph
 from ppernie.export.rewrite import inference_form, weights_by_origin
-from ppernie.export.static_graph import Sample, save_graph, write_proven
-from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS, Deploy, Field
+from ppernie.export.static_graph import Contents, save_graph, write_proven
+from ppernie.inference.deploy import GRAPH, ONNX, WEIGHTS
 from ppernie.inference.engines import check_engine
+from ppernie.slim.quantization.network import check_layers, rounding
 from ppernie.slim.quantization.settings import Int8, own_weight_bits
 
 Int8Engine = Literal["openvino", "onnxruntime", "onnxruntime_dynamic"]
 
 
 def export_int8(
-    model: paddle.nn.Layer,
-    inputs: Sequence[Field],
-    outputs: Sequence[Sequence[str]],
-    folder: Path,
-    samples: Sequence[Sample],
-    tolerance: float,
-    extra: Mapping[str, Any],
-    max_length: int,
-    engine: Int8Engine,
-    int8: Int8 | None,
-    add_files: Callable[[Path], object] = lambda folder: None,
+    model: paddle.nn.Layer, contents: Contents, folder: Path, tolerance: float, engine: Int8Engine, int8: Int8 | None
 ) -> dict[str, Any]:
-    """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the model.
+    """Writes ``inference.onnx`` and ``deploy.yml`` and proves them against the network that rounds as they do.
+
+    What rounding does to the outputs is not judged here, but by the scores of what comes out. A network without ranges
+    is compared in float.
 
     The folder appears whole or not at all; an export that stands there is replaced at the very end.
 
     Args:
         model: the network in float; it is left as it was.
-        inputs, outputs, folder, samples, extra, max_length, add_files: as of ``export_model``.
+        folder: where the export goes.
         tolerance: largest accepted difference, relative to an output's largest magnitude.
         engine: what is to run it.
         int8: which layers are INT8, and the ranges of their inputs; None where each input is to have a range of its
@@ -50,23 +45,23 @@ def export_int8(
         What was written to ``deploy.yml``.
 
     Raises:
-        UserError: a package is absent, the network has no ranges, the graph differs from the model, or the folder
-            cannot be written.
+        UserError: a package is absent, the network has no ranges, or some of no layer of it, the graph differs from
+            the model, or the folder cannot be written.
     """
     if int8 is None and engine != "onnxruntime_dynamic":
         raise UserError(
             f"{folder}: nothing was exported: the model is in float, and {engine} needs ranges; compress it with "
             "Slim.quantization first, or take Export.engine=onnxruntime_dynamic"
         )
-    deploy = Deploy(
-        paddle=paddle.__version__,
+    if int8 is not None:
+        try:
+            check_layers(model, int8)
+        except UserError as error:
+            raise UserError(f"{folder}: nothing was exported: the model {error}") from error
+    deploy = contents.deploy(
+        tolerance=tolerance,
         engine="openvino" if engine == "openvino" else "onnxruntime",
         weight_bits=own_weight_bits() if int8 is None else int8.weight_bits,
-        inputs=list(inputs),
-        outputs=[tuple(dims) for dims in outputs],
-        max_length=max_length,
-        tolerance=tolerance,
-        extra=dict(extra),
     )
     check_engine(deploy.engine)
 
@@ -79,7 +74,9 @@ def export_int8(
             convert(Path(scratch, GRAPH), Path(scratch, WEIGHTS), plain)
             _write(read_graph(plain), temporary / ONNX, parameters, engine, int8, deploy.weight_bits == 7)
 
-    return write_proven(model, deploy, folder, samples, write, add_files)
+    # Quantisation-aware training has fitted the network that rounds, which may lie far from the one in float.
+    reference = nullcontext() if int8 is None else rounding(model, int8)
+    return write_proven(model, contents, deploy, folder, write, reference)
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from ppernie.data.samples import sample_items
 from ppernie.decoding.stepwise import StepwiseTask
 from ppernie.errors import UserError
 from ppernie.export.int8 import export_int8
-from ppernie.export.static_graph import export_model
+from ppernie.export.static_graph import Contents, export_model
 from ppernie.export.steps import export_steps
 from ppernie.inference.deploy import Field
 from ppernie.inference.loading import open_folder
@@ -18,6 +19,7 @@ from ppernie.inference.loading import open_folder
 if TYPE_CHECKING:
     from ppernie.config.sections import Config
     from ppernie.tasks.base import Batch, Task
+    from ppernie.zoo.description import ModelDescription
 
 # Rows of the batches that an export is proven on, besides single rows.
 _BATCH = 4
@@ -47,19 +49,29 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
         return export_steps(opened, target, _batches(task, config), config.Export.tolerance)
     if task.generative:
         raise UserError(f"{source}: writes texts step by step, which no static graph does; predict with the folder")
-    export: dict[str, Any] = {
-        "inputs": [_field(name, task, model.config) for name in task.input_names],
-        "outputs": [task.output_dims],
-        "folder": target,
-        "samples": [{name: batch[name] for name in task.input_names} for batch in _batches(task, config)],
-        "max_length": description.max_length,
-        "add_files": task.tokenizer.save,
-    }
+    batches = _batches(task, config)
     if engine != "paddle":
-        tolerance, told = config.Export.int8_tolerance, {"model": description.model_dump()}
-        return export_int8(model, **export, tolerance=tolerance, extra=told, engine=engine, int8=description.int8)
-    told = {"model": description.in_float().model_dump()}
-    return export_model(model, **export, tolerance=config.Export.tolerance, extra=told)
+        contents = contents_of(description, task, batches)
+        return export_int8(model, contents, target, config.Export.int8_tolerance, engine, description.int8)
+    return export_model(model, contents_of(description.in_float(), task, batches), target, config.Export.tolerance)
+
+
+def contents_of(description: ModelDescription, task: Task, batches: Sequence[Batch]) -> Contents:
+    """What the export of a model folder holds, so that ``ppernie predict`` can run it.
+
+    Args:
+        task: the description's.
+        batches: the task's, which the graph is proven on.
+    """
+    arch = description.arch_config()
+    return Contents(
+        inputs=[_field(name, task, arch) for name in task.input_names],
+        outputs=[task.output_dims],
+        max_length=description.max_length,
+        samples=[{name: batch[name] for name in task.input_names} for batch in batches],
+        extra={"model": description.model_dump()},
+        add_files=task.tokenizer.save,
+    )
 
 
 def _field(name: str, task: Task, arch: Any) -> Field:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +23,50 @@ from ppernie.inference.predictor import Predictor
 
 Sample = Mapping[str, np.ndarray]
 
+_AS_IT_IS = nullcontext()
 
-def export_model(
-    model: paddle.nn.Layer,
-    inputs: Sequence[Field],
-    outputs: Sequence[Sequence[str]],
-    folder: Path,
-    samples: Sequence[Sample],
-    tolerance: float,
-    extra: Mapping[str, Any],
-    max_length: int,
-    add_files: Callable[[Path], object] = lambda folder: None,
-) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Contents:
+    """What an export takes and gives, is proven on, and holds beside its graph.
+
+    Attributes:
+        inputs: arguments of the network's ``forward``, by name.
+        outputs: names of the dimensions of each output.
+        max_length: longest input in tokens.
+        samples: real inputs in several batch sizes and lengths.
+        extra: goes into ``deploy.yml`` as it is.
+        add_files: writes what else belongs into the folder, once the graph is proven.
+    """
+
+    inputs: Sequence[Field]
+    outputs: Sequence[tuple[str, ...]]
+    max_length: int
+    samples: Sequence[Sample]
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    add_files: Callable[[Path], object] = lambda folder: None
+
+    def deploy(self, **told: Any) -> Deploy:
+        """What ``deploy.yml`` says of them; ``told`` are the fields of ``Deploy`` that are not here."""
+        return Deploy(
+            paddle=paddle.__version__,
+            inputs=list(self.inputs),
+            outputs=list(self.outputs),
+            max_length=self.max_length,
+            extra=dict(self.extra),
+            **told,
+        )
+
+
+def export_model(model: paddle.nn.Layer, contents: Contents, folder: Path, tolerance: float) -> dict[str, Any]:
     """Writes ``inference.json``, ``inference.pdiparams`` and ``deploy.yml`` and proves them against the model.
 
     The folder appears whole or not at all; an export that stands there is replaced at the very end.
 
     Args:
         model: the network; it is left as it was.
-        inputs: arguments of its ``forward``, by name.
-        outputs: names of the dimensions of each output.
         folder: where the export goes.
-        samples: real inputs in several batch sizes and lengths.
         tolerance: largest accepted difference in fp32, relative to an output's largest magnitude.
-        extra: goes into ``deploy.yml`` as it is.
-        max_length: longest input in tokens.
-        add_files: writes what else belongs into the folder, before it appears.
 
     Returns:
         What was written to ``deploy.yml``.
@@ -53,35 +74,27 @@ def export_model(
     Raises:
         UserError: the graph differs from the model, or the folder cannot be written.
     """
-    deploy = Deploy(
-        paddle=paddle.__version__,
-        inputs=list(inputs),
-        outputs=[tuple(dims) for dims in outputs],
-        max_length=max_length,
-        tolerance=tolerance,
-        extra=dict(extra),
-    )
 
     def write(temporary: Path) -> None:
         with inference_form(model):
-            save_graph(model, inputs, temporary)
+            save_graph(model, contents.inputs, temporary)
 
-    return write_proven(model, deploy, Path(folder), samples, write, add_files)
+    return write_proven(model, contents, contents.deploy(tolerance=tolerance), folder, write)
 
 
 def write_proven(
     model: paddle.nn.Layer,
+    contents: Contents,
     deploy: Deploy,
     folder: Path,
-    samples: Sequence[Sample],
     write: Callable[[Path], object],
-    add_files: Callable[[Path], object],
+    reference: AbstractContextManager[None] = _AS_IT_IS,
 ) -> dict[str, Any]:
     """Writes an export and proves it against the network; the folder appears whole or not at all.
 
     Args:
         write: writes the graph into a folder that it is given.
-        add_files: writes what else belongs there, once the graph is proven.
+        reference: inside it the network computes what the graph must.
 
     Returns:
         What was written to ``deploy.yml``.
@@ -89,15 +102,16 @@ def write_proven(
     Raises:
         UserError: the graph differs from the network, or the folder cannot be written.
     """
-    if not samples:
+    if not contents.samples:
         raise ValueError("an export is proven on samples, and there are none")
     check_target(folder)
-    expected = dynamic_outputs(model, samples)
+    with reference:
+        expected = dynamic_outputs(model, contents.samples)
     with new_folder(folder) as temporary:
         write(temporary)
         deploy.write(temporary)
-        prove(temporary, folder, deploy, expected, samples)
-        add_files(temporary)
+        prove(temporary, folder, deploy, expected, contents.samples)
+        contents.add_files(temporary)
     return deploy.model_dump(mode="json")
 
 

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from ppernie.slim.scores import Scores
     from ppernie.slim.settings import Gate
 
+# Points by which a difference of scores may be off: far fewer than one example of any data.
+_ROUNDING = 1e-9
+
+
+class Refused(UserError):
+    """A step lost more than the gate allows, or its score is not finite."""
+
 
 def check_source(gate: Gate, source: Scores) -> None:
     """Whether what is compared with says anything.
@@ -42,7 +49,8 @@ def check_step(gate: Gate, step: str, source: Scores, scores: Scores, folder: Pa
         folder: what the step has written.
 
     Raises:
-        UserError: it lost more than the gate allows, its score is not finite, or it is of another task.
+        Refused: it lost more than the gate allows, or its score is not finite.
+        UserError: it is of another task.
     """
     if scores.metric != source.metric:
         raise UserError(
@@ -50,11 +58,11 @@ def check_step(gate: Gate, step: str, source: Scores, scores: Scores, folder: Pa
             f"{source.metric}; let the step end with that one's task"
         )
     lost = _lost(source, scores)
-    if lost <= gate.points:
+    if lost <= gate.points + _ROUNDING:
         return
     unit = "percent" if source.metric in LOWER_IS_BETTER else "points"
     amount = f"{lost:.2f} {unit}" if math.isfinite(lost) else "all of it"
-    raise UserError(
+    raise Refused(
         f"Slim.{step}: broke the model: {source.metric} was {source.value:.4f} and is {scores.value:.4f} on the "
         f"{scores.examples} examples of Data.eval. That loses {amount}, and Slim.gate.points allows {gate.points:g}. "
         f"Look into {folder}; make the step milder or leave it out, or allow more points"

@@ -1,12 +1,14 @@
 """The steps of the section ``Slim``, each from a model folder to a smaller one, with a gate behind each.
 
 An output folder holds ``steps/N-NAME`` for each step, with its scores beside it, and at the end the last one's result
-as ``model``, ``compress_results.json`` and ``results.md``.
+as ``model``, ``compress_results.json`` and ``results.md``; where the gate refuses a step, the two files alone, as far
+as that step.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -143,7 +145,14 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
             _make(step, stops[-1].folder, place, config)
         after = _scored(place, place.folder, config)
         if config.Slim.gate is not None and before is not None and after is not None:
-            gate.check_step(config.Slim.gate, step.name, before, after, place.folder)
+            try:
+                gate.check_step(config.Slim.gate, step.name, before, after, place.folder)
+            except gate.Refused as refused:
+                # One of an earlier recipe, or of a milder gate, is not what the table tells of.
+                shutil.rmtree(output / _MODEL, ignore_errors=True)
+                stops.append(Stop(step.name, place.folder, after, str(refused)))
+                logger.info("Slim.%s is refused:\n%s", step.name, write_report(output, stops, config))
+                raise
         stops.append(Stop(step.name, place.folder, after))
     link_folder(stops[-1].folder, output / _MODEL)
     return write_report(output, stops, config)

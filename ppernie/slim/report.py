@@ -11,6 +11,7 @@ from ppernie.bench.compression import Measured, measure
 from ppernie.cpu import cpu_count
 from ppernie.experiments.machine import describe_machine
 from ppernie.files import write_file
+from ppernie.inference.loading import is_export
 from ppernie.slim.scores import Scores, megabytes, parameters
 from ppernie.table import render
 from ppernie.tasks.pretraining import PretrainingTask
@@ -26,11 +27,13 @@ class Stop(NamedTuple):
     Attributes:
         step: the step's key in ``Slim``, or ``source``.
         scores: None where there is nothing to compare on.
+        refusal: what the gate says against it; such a stop is the last.
     """
 
     step: str
     folder: Path
     scores: Scores | None
+    refusal: str | None = None
 
 
 def write_report(output: Path, stops: list[Stop], config: Config) -> str:
@@ -42,11 +45,15 @@ def write_report(output: Path, stops: list[Stop], config: Config) -> str:
     records = _records(stops, latencies)
     table = render([_row(record, records[0]) for record in records])
     machine = f"{describe_machine()}, {_threads(config)} threads"
-    found = {"source": str(stops[0].folder), "model": str(output / "model"), "machine": machine, "steps": records}
+    refusal = stops[-1].refusal
+    model = str(output / "model") if refusal is None else None
+    found = {"source": str(stops[0].folder), "model": model, "machine": machine, "steps": records}
     write_file(output / "compress_results.json", json.dumps(found, indent=2) + "\n")
     scored = stops[0].scores
     on = f" Scores are of the {scored.examples} examples of Data.eval." if scored is not None else ""
-    text = f"# {stops[0].folder}, compressed\n\n{table}\n\nMeasured on {machine}.{on}\n"
+    title = f"{stops[0].folder}, compressed" if refusal is None else f"{stops[0].folder}, not compressed"
+    end = "" if refusal is None else f"\n{refusal}.\n"
+    text = f"# {title}\n\n{table}\n\nMeasured on {machine}.{on}\n{end}"
     write_file(output / "results.md", text)
     return table
 
@@ -61,7 +68,9 @@ def _latencies(stops: list[Stop], config: Config) -> list[dict[str, Measured]]:
     task = registry.task_class(description.task["name"]) if description.task else None
     if section is None or task is None or task.generative or issubclass(task, PretrainingTask):
         return [{} for _ in stops]
-    length = min(section.length, description.max_length)
+    # An export reads what its model folder does; any other step may have cut positions.
+    folders = [stop.folder for stop in stops if not is_export(stop.folder)]
+    length = min(section.length, *(read_description(folder).max_length for folder in folders))
     machine = config.Global.device, _threads(config)
     found = {
         f"{batch} x {length}": measure([stop.folder for stop in stops], batch, length, section.rounds, *machine)
@@ -80,13 +89,15 @@ def _records(stops: list[Stop], latencies: list[dict[str, Measured]]) -> list[di
         record["latency"] = {what: one._asdict() for what, one in measured.items()}
         if stop.scores is not None:
             record |= stop.scores._asdict()
+        if stop.refusal is not None:
+            record["refusal"] = stop.refusal
         records.append(record)
     return records
 
 
 def _row(record: dict[str, Any], source: dict[str, Any]) -> dict[str, object]:
     row: dict[str, object] = {
-        "step": record["step"],
+        "step": f"{record['step']} (refused)" if "refusal" in record else record["step"],
         "parameters": f"{record['parameters']:,}",
         "fewer": f"{source['parameters'] / record['parameters']:.2f}",
         "MB": f"{record['megabytes']:.2f}",

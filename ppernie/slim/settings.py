@@ -24,5 +24,5 @@ class Latency(Section):
     """How long an answer takes, measured for the source and after each step in turns."""
 
     batches: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1, description="Texts in a batch")
-    length: int = Field(default=128, ge=4, description="Tokens of each; at most Data.max_length of the model")
+    length: int = Field(default=128, ge=4, description="Tokens of each; at most those that every model reads")
     rounds: int = Field(default=5, ge=1, description="Timed turns of each")

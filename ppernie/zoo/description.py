@@ -90,6 +90,11 @@ class ModelDescription(BaseModel):
         """The network, with Paddle's default values for weights."""
         return self.build_network(**task.head())
 
+    def check_unquantized(self, folder: Path) -> None:
+        """Raises UserError where weights are stored in 8 or 4 bits, or layers compute in INT8."""
+        if self.quantization is not None or self.int8 is not None:
+            raise quantized_already(folder)
+
     def in_float(self) -> ModelDescription:
         """The same network, all of whose layers compute in float."""
         return self.model_copy(update={"int8": None})
@@ -109,3 +114,8 @@ class ModelDescription(BaseModel):
 
             put_int8(network, self.int8)
         return network
+
+
+def quantized_already(source: Path) -> UserError:
+    """What is said of a source that must be in float."""
+    return UserError(f"{source}: is quantised already; start from the weights that it was made of")

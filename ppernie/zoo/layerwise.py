@@ -14,7 +14,7 @@ from ppernie.errors import UserError
 from ppernie.files import writing
 from ppernie.slim.weight_only import Scheme
 from ppernie.slim.weight_only.folder import open_layers, save_layers
-from ppernie.zoo.description import ModelDescription
+from ppernie.zoo.description import ModelDescription, quantized_already
 from ppernie.zoo.formats import StoredTensor
 from ppernie.zoo.tokenizer import has_tokenizer, read_tokenizer
 
@@ -88,16 +88,11 @@ def _open(source: Path, variant: str | None, to_quantize: bool) -> _Opened:
         assert shards is not None
         description, tensors, iteration, scheme = shards.open_shards(source, variant)
         if scheme is not None and to_quantize:
-            raise _quantized_already(source)
+            raise quantized_already(source)
         return _Opened(description, tensors, iteration, _tokenizer(source))
     layered = open_layers(source)
-    if layered.scheme is not None or layered.description.int8 is not None:
-        raise _quantized_already(source)
+    layered.description.check_unquantized(source)
     return _Opened(layered.description, layered.tensors, _ITERATION, _tokenizer(source))
-
-
-def _quantized_already(source: Path) -> UserError:
-    return UserError(f"{source}: is quantised already; start from the weights that it was made of")
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:

@@ -162,3 +162,5 @@ def test_int8(capsys: pytest.CaptureFixture[str]) -> None:
     header, _, *sides = rows(capsys)
     difference = {side[2]: float(side[header.index("difference")]) for side in sides if "INT8" in side[2]}
     assert len(difference) == 3 and all(1e-5 < value < 0.1 for value in difference.values())
+    ratio = {side[2]: side[header.index("to OpenVINO fp32")] for side in sides}
+    assert float(ratio["OpenVINO INT8"]) > 0 and ratio["OpenVINO fp32"] == ""

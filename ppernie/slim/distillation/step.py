@@ -9,6 +9,7 @@ from ppernie.config.loader import read_settings
 from ppernie.files import link_folder
 from ppernie.slim.distillation.settings import Distil
 from ppernie.slim.distillation.stages import Chain, run_chain, stage_folder
+from ppernie.zoo.folder import read_description
 
 if TYPE_CHECKING:
     from ppernie.config import Config
@@ -26,9 +27,11 @@ def distil(source: Path, target: Path, options: Distil, config: Config) -> None:
         config: its ``Global`` is where and on which device the stages run.
 
     Raises:
-        UserError: a stage's config is wrong, or student, teacher and losses do not fit each other.
+        UserError: the teacher is quantised, a stage's config is wrong, or student, teacher and losses do not fit each
+            other.
         Interrupted: a signal came; the state is saved.
     """
+    read_description(source).check_unquantized(source)
     machine = {"device": config.Global.device, "threads": config.Global.threads}
     own = [f"Global.{key}={value}" for key, value in machine.items() if value is not None]
     own.append(f"Slim.distillation.teacher={source}")

@@ -46,11 +46,10 @@ def open_model(folder: Path) -> Model:
     """Reads a model folder.
 
     Raises:
-        UserError: it is none, it has no task, its family has no plan, or its weights are not plain numbers.
+        UserError: it is none, it is quantised, it has no task, its family has no plan, or it holds adapters.
     """
     description = read_description(folder)
-    if description.quantization is not None:
-        raise UserError(f"{folder}: is quantised, and what is cut must be numbers; prune first, and quantise then")
+    description.check_unquantized(folder)
     if description.tuning is not None:
         raise UserError(f"{folder}: holds adapters beside its network; train with Tuning.save=whole, and LoRA alone")
     try:

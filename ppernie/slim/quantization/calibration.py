@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -52,10 +53,18 @@ def calibrate(
 
 def _keep(parts: list[np.ndarray]) -> Callable[[nn.Layer, tuple[paddle.Tensor, ...]], None]:
     def hook(layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
-        magnitudes = np.abs(inputs[0].numpy()).ravel()
-        parts.append(np.append(magnitudes[:: max(1, magnitudes.size // _KEPT)], magnitudes.max()))
+        magnitudes = np.abs(inputs[0].numpy())
+        parts.append(np.append(magnitudes.ravel()[:: _stride(magnitudes)], magnitudes.max()))
 
     return hook
+
+
+def _stride(magnitudes: np.ndarray) -> int:
+    """Between the numbers that are kept; it shares no factor with the width, so that it comes by all channels."""
+    stride = max(1, magnitudes.size // _KEPT)
+    while math.gcd(stride, magnitudes.shape[-1]) > 1:
+        stride += 1
+    return stride
 
 
 def _range(name: str, magnitudes: np.ndarray, observer: Observer) -> float:

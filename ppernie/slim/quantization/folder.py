@@ -53,9 +53,7 @@ def quantize(source: Path, target: Path, options: Quantization, config: Config) 
 
 
 def _calibrate(source: Path, target: Path, options: Quantization, config: Config) -> None:
-    described = read_description(source)
-    if described.quantization is not None or described.int8 is not None:
-        raise UserError(f"{source}: is quantised already; start from the weights that it was made of")
+    read_description(source).check_unquantized(source)
     from ppernie.device import use_device
 
     use_device(config.Global.device, config.Global.threads)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -57,15 +58,32 @@ def put_int8(network: nn.Layer, int8: Int8) -> None:
     Raises:
         UserError: the network has no such layer.
     """
-    layers = dict(network.named_sublayers())
+    check_layers(network, int8)
+    layers: dict[str, Any] = dict(network.named_sublayers())
     for name, largest in int8.ranges.items():
-        replace(network, name, Int8Linear(_layer(layers, name, nn.Linear), largest, int8.weight_bits))
+        replace(network, name, Int8Linear(layers[name], largest, int8.weight_bits))
     for name in int8.tables:
-        replace(network, name, Int8Embedding(_layer(layers, name, nn.Embedding), int8.table_scales))
+        replace(network, name, Int8Embedding(layers[name], int8.table_scales))
 
 
-def _layer(layers: dict[str, nn.Layer], name: str, kind: type[nn.Layer]) -> Any:
-    layer = layers.get(name)
-    if not isinstance(layer, kind):
-        raise UserError(f"is quantised in {name}, which is no {kind.__name__} of its network; quantise it again")
-    return layer
+@contextmanager
+def rounding(network: nn.Layer, int8: Int8) -> Iterator[None]:
+    """Inside, a network in float computes as INT8. Raises UserError as ``put_int8``."""
+    plain = dict(network.named_sublayers())
+    put_int8(network, int8)
+    try:
+        yield
+    finally:
+        for name in (*int8.ranges, *int8.tables):
+            replace(network, name, plain[name])
+
+
+def check_layers(network: nn.Layer, int8: Int8) -> None:
+    """Raises UserError where a network in float lacks a layer that ``int8`` names."""
+    layers = dict(network.named_sublayers())
+    for names, kind in ((int8.ranges, nn.Linear), (int8.tables, nn.Embedding)):
+        for name in names:
+            if not isinstance(layers.get(name), kind):
+                raise UserError(
+                    f"is quantised in {name}, which is no {kind.__name__} of its network; quantise it again"
+                )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import paddle
 from paddle import nn
+from tqdm import tqdm
 
 from ppernie.errors import UserError
-from ppernie.slim.quantization.layers import Int8Linear
-from ppernie.slim.quantization.settings import WeightBits
-from ppernie.slim.weight_only.network import replace
+from ppernie.slim.quantization.network import rounding
+from ppernie.slim.quantization.settings import Int8, WeightBits
 
 if TYPE_CHECKING:
     from ppernie.tasks.base import Batch, Task
+
+
+T = TypeVar("T")
 
 
 class Sensitivity(NamedTuple):
@@ -56,18 +59,12 @@ def measure(
     plain = _outputs(network, task, batches)
 
     def error(names: Sequence[str]) -> float:
-        with ExitStack() as stack:
-            layers = dict(network.named_sublayers())
-            for name in names:
-                layer = layers[name]
-                assert isinstance(layer, nn.Linear)
-                replace(network, name, Int8Linear(layer, ranges[name], weight_bits))
-                stack.callback(replace, network, name, layer)
+        with rounding(network, Int8(ranges={name: ranges[name] for name in names}, weight_bits=weight_bits)):
             return _relative(_outputs(network, task, batches), plain)
 
-    alone = {name: error([name]) for name in ranges}
+    alone = {name: error([name]) for name in _shown(list(ranges), "Each layer alone")}
     order = sorted(alone, key=lambda name: -alone[name])
-    for count in range(len(order)):
+    for count in _shown(range(len(order)), "Layers left in float"):
         total = error(order[count:])
         if budget is None or total <= budget:
             return Sensitivity({name: alone[name] for name in order}, total, order[:count])
@@ -75,6 +72,11 @@ def measure(
         f"Slim.quantization.budget: {budget:g} leaves no layer to quantise; the least sensitive alone, {order[-1]}, "
         f"has an error of {alone[order[-1]]:.1e}"
     )
+
+
+def _shown(things: Sequence[T], doing: str) -> Iterable[T]:
+    """The same, each of which takes a pass over all batches, with a line of progress on a terminal."""
+    return tqdm(things, doing, unit="layer", disable=not sys.stderr.isatty(), leave=False)
 
 
 def _outputs(network: nn.Layer, task: Task, batches: Sequence[Batch]) -> list[np.ndarray]:

@@ -35,7 +35,9 @@ class Quantization(Section):
         description="What chooses the range of a layer's inputs: their largest magnitude, the 99.9th percentile, or the"
         " least loss by divergence (kl), squares (mse) or mean and deviation (emd)",
     )
-    samples: int = Field(default=128, ge=1, description="Inputs of Data.train, or else Data.eval, to calibrate on")
+    samples: int = Field(
+        default=128, ge=1, description="Inputs to calibrate on, from all over Data.train or else Data.eval"
+    )
     weight_bits: WeightBits | None = Field(
         default=None,
         description="Of the weights: 7 for CPUs without VNNI, where sums over 8 bits overflow; null looks at this CPU",

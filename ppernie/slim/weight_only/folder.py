@@ -60,9 +60,8 @@ def open_layers(folder: Path) -> LayeredModel:
 
 def check_scheme(folder: Path, scheme: Scheme) -> None:
     """Raises UserError where a model folder cannot be read, is quantised already, or the scheme fits not all of it."""
-    description, tensors, quantized = open_layers(folder)
-    if quantized is not None:
-        raise UserError(f"{folder}: is quantised already; start from the weights that it was made of")
+    description, tensors, _ = open_layers(folder)
+    description.check_unquantized(folder)
     for name in quantized_weights(tensors, registry.arch_plan(description.arch["name"])):
         try:
             _entries(name, tensors[name], scheme)

@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from ppernie.errors import UserError
-from ppernie.export import Field, export_model
+from ppernie.export import Contents, Field, export_model
 from ppernie.inference.predictor import Predictor
 
 TEXT, CHOICE = ("batch", "length"), ("batch", "choices", "length")
@@ -59,9 +59,8 @@ class Case:
             self.sample(0, batch=1, length=4, choices=2, pair_length=5),
             self.sample(1, batch=3, length=13, choices=4, pair_length=9),
         ]
-        return export_model(
-            self.model, self.fields, self.outputs, folder, samples, tolerance, {"task": {"name": "t"}}, 32
-        )
+        contents = Contents(self.fields, self.outputs, 32, samples, {"task": {"name": "t"}})
+        return export_model(self.model, contents, folder, tolerance)
 
 
 @pytest.fixture(params=NETWORKS)

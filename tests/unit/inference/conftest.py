@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppernie.export import Field, export_model
+from ppernie.export import Contents, Field, export_model
 
 MAX_LENGTH = 32
 TAGS = 3
@@ -53,7 +53,8 @@ def exported(
     ]
     outputs = [("batch", "length", "tags")]
     samples = [request_of(1, 5), request_of(3, 12)]
-    export_model(tagger, fields, outputs, folder, samples, 1e-4, {"labels": ["B", "I", "O"]}, MAX_LENGTH)
+    contents = Contents(fields, outputs, MAX_LENGTH, samples, {"labels": ["B", "I", "O"]})
+    export_model(tagger, contents, folder, 1e-4)
     return folder
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import model_zoo.ernie_gram as family
 from model_zoo.ernie_gram import modeling
 from model_zoo.ernie_gram.config import ErnieGramConfig
-from ppernie.export import Field, export_model
+from ppernie.export import Contents, Field, export_model
 from ppernie.inference.predictor import Predictor
 
 TINY: dict[str, Any] = {
@@ -130,7 +130,7 @@ def test_an_export_answers_at_every_length(name: str, rel_pos_size: int, tmp_pat
     fields = [Field("input_ids", "int64", ("batch", "length"), 0, 50)]
     samples = [{"input_ids": ids(*shape).numpy()} for shape in ((1, 1), (3, 9), (2, 110))]
     dims = ("batch", "classes") if name.endswith("Classification") else ("batch", "length", "ends")
-    export_model(model, fields, [dims], tmp_path / "export", samples, 1e-4, {}, max_length=120)
+    export_model(model, Contents(fields, [dims], 120, samples), tmp_path / "export", 1e-4)
     predictor = Predictor(tmp_path / "export", device="cpu")
     for shape in ((1, 2), (5, 100)):
         padded = ids(*shape).numpy()

@@ -13,9 +13,12 @@ import yaml
 from ppernie.cli.main import main
 from ppernie.config.sections import Config
 from ppernie.errors import UserError
+from ppernie.slim.quantization.folder import quantize
+from ppernie.slim.quantization.settings import Quantization
 from ppernie.slim.recipe import compress
 from ppernie.slim.weight_only import Scheme
 from ppernie.slim.weight_only.folder import open_layers
+from ppernie.zoo.layerwise import convert_layers
 
 QUANTIZED = ["Slim.weight_only={bits: 8, group_size: 8}", "Slim.gate.points=10", "Slim.latency=null"]
 
@@ -88,6 +91,30 @@ def test_an_export_that_predict_runs(source: Path, recipe: Callable[..., Config]
     assert all("label" in json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines())
     with pytest.raises(UserError, match="is an export, which no step changes; compress the model folder"):
         compress(tmp_path / "out" / "model", tmp_path / "twice", recipe(export=True))
+
+
+@pytest.mark.parametrize("bits", [True, False])
+def test_a_quantised_model_goes_through_no_step(
+    source: Path, recipe: Callable[..., Config], tmp_path: Path, bits: bool
+) -> None:
+    (tmp_path / "student.yaml").write_text("Train: {}\n", encoding="utf-8")
+    steps: dict[str, Any] = {
+        "distil": {"stages": {"one": {"config": str(tmp_path / "student.yaml")}}},
+        "vocabulary": {"max_size": 60},
+        "layers": {"keep": 1},
+        "width": {"widths": [0.5]},
+        "sparsity": {"target": 0.5},
+        "quantization": {},
+        "weight_only": {"bits": 8},
+    }
+    config = recipe(gate=None)
+    if bits:
+        convert_layers(source, tmp_path / "small", scheme=Scheme(bits=8))
+    else:
+        quantize(source, tmp_path / "small", Quantization(), config)
+    for name, options in steps.items():
+        with pytest.raises(UserError, match=f"^Slim.{name}: .*small: is quantised already; start from the weights"):
+            compress(tmp_path / "small", tmp_path / "out", recipe({"Data.eval": None}, gate=None, **{name: options}))
 
 
 def test_what_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,7 @@ def scores(value: float, metric: str = "accuracy", examples: int = 1000) -> Scor
     ("metric", "before", "after", "points"),
     [
         ("accuracy", 0.9, 0.8951, 0.5),
+        ("accuracy", 0.9, 0.895, 0.5),  # a difference of 0.5000000000000004 points
         ("accuracy", 0.9, 0.95, 0.5),
         ("accuracy", 0.9, 0.81, 10.0),
         ("loss", 2.0, 2.0099, 0.5),
@@ -47,6 +50,7 @@ def test_what_passes(metric: str, before: float, after: float, points: float) ->
 @pytest.mark.parametrize(
     ("metric", "before", "after", "said"),
     [
+        ("accuracy", 0.9, 0.895 - 1e-8, "loses 0.50 points"),
         ("accuracy", 0.9, 0.8949, "accuracy was 0.9000 and is 0.8949 on the 1000 examples .* loses 0.51 points"),
         ("pearson", 0.7, float("nan"), "pearson was 0.7000 and is nan .* loses all of it"),
         ("loss", 2.0, 2.011, "loses 0.55 percent, and Slim.gate.points allows 0.5. Look into there"),
@@ -93,6 +97,7 @@ def test_a_model_broken_on_purpose(
     recipe: Callable[..., Config],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A step in the place of another breaks it; the step before passed, and the one behind never runs."""
 
@@ -106,14 +111,24 @@ def test_a_model_broken_on_purpose(
     (tmp_path / "student.yaml").write_text("Train: {}\n", encoding="utf-8")
     student = {"stages": {"one": {"config": str(tmp_path / "student.yaml")}}}
     config = recipe(distil=student, weight_only={"bits": 8}, gate={"points": 15.0})
-    with pytest.raises(UserError, match=r"Slim.weight_only: broke the model: accuracy was .* examples of Data.eval"):
+    monkeypatch.setattr(logging.getLogger("ppernie"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="ppernie")
+    said = r"Slim.weight_only: broke the model: accuracy was .* examples of Data.eval"
+    with pytest.raises(UserError, match=said) as refused:
         compress(source, tmp_path / "out", config)
     assert {path.name for path in (tmp_path / "out" / "steps").iterdir() if path.is_dir()} == {
         "1-distil",
         "2-weight_only",
     }
     assert not (tmp_path / "out" / "model").exists()
-    assert not (tmp_path / "out" / "compress_results.json").exists()
+    # What the steps have come to is told all the same.
+    for text in (caplog.messages[-1], report := (tmp_path / "out" / "results.md").read_text()):
+        steps = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+        assert steps[0] == "step" and steps[2:] == ["source", "distil", "weight_only (refused)"]
+    assert str(refused.value) in report and "not compressed" in report
+    found = json.loads((tmp_path / "out" / "compress_results.json").read_text())
+    assert found["model"] is None and found["steps"][2]["refusal"] == str(refused.value)
+    assert "refusal" not in found["steps"][1]
 
 
 def test_an_export_is_scored_by_what_it_answers(
@@ -133,3 +148,6 @@ def test_an_export_is_scored_by_what_it_answers(
     monkeypatch.setattr(recipes, "_STEPS", {"export": None})
     assert "| export |" in compress(source, tmp_path / "out", recipe(export=True, gate=None))
     assert (tmp_path / "out" / "model" / "inference.json").exists()
+    with pytest.raises(UserError, match="Slim.export: broke the model"):
+        compress(source, tmp_path / "out", recipe(export=True))
+    assert not (tmp_path / "out" / "model").exists()

@@ -14,7 +14,7 @@ import pytest
 
 import ppernie
 from ppernie.errors import UserError
-from ppernie.export import Field, export_model
+from ppernie.export import Contents, Field, export_model
 from ppernie.inference.predictor import Predictor
 
 HEADS = {
@@ -261,7 +261,7 @@ def test_a_loaded_network_is_one_like_any_other(
 
     ids = Field("input_ids", "int64", ("batch", "length"), pad=0, upper=24)
     samples = [{"input_ids": np.full([batch, 7], 5)} for batch in (1, 3)]
-    export_model(again, [ids], [("batch", "classes")], tmp_path / "export", samples, 1e-4, {"task": {}}, 24)
+    export_model(again, Contents([ids], [("batch", "classes")], 24, samples), tmp_path / "export", 1e-4)
     exported = Predictor(tmp_path / "export", device="cpu").run(samples[1])[0]
     expected = again(paddle.to_tensor(samples[1]["input_ids"])).numpy()
     np.testing.assert_allclose(exported, expected, rtol=1e-4, atol=1e-5)

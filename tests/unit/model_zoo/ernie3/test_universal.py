@@ -18,7 +18,7 @@ from model_zoo.ernie3.universal.plan import PLAN
 from ppernie import registry
 from ppernie.config.sections import OptimizerSection
 from ppernie.errors import UserError
-from ppernie.export import Field, export_model
+from ppernie.export import Contents, Field, export_model
 from ppernie.inference.predictor import Predictor
 from ppernie.optim.adamw import AdamW
 from ppernie.parallel.recompute import recompute_regions
@@ -314,7 +314,7 @@ def test_an_export_answers_at_every_length(tmp_path: Path) -> None:
     model = build("ForSequenceClassification", max_position_embeddings=120)
     fields = [Field("input_ids", "int64", ("batch", "length"), 0, 50)]
     samples = [{"input_ids": ids(*shape).numpy()} for shape in ((1, 1), (3, 9), (2, 110))]
-    export_model(model, fields, [("batch", "classes")], tmp_path / "export", samples, 1e-4, {}, max_length=120)
+    export_model(model, Contents(fields, [("batch", "classes")], 120, samples), tmp_path / "export", 1e-4)
     predictor = Predictor(tmp_path / "export", device="cpu")
     for shape in ((1, 2), (5, 100)):
         padded = ids(*shape).numpy()

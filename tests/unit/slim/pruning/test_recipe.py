@@ -10,6 +10,7 @@ import yaml
 
 from ppernie.cli.main import main
 from ppernie.engine.train import train
+from ppernie.slim.recipe import compress
 from ppernie.zoo.folder import load_model
 
 
@@ -45,3 +46,15 @@ def test_a_recipe_of_all_steps(
     assert main(["predict", "--model", str(tmp_path / "exported"), "--input", str(rows)]) == 0
     assert main(command) == 0
     assert "Slim.sparsity has ended" in capsys.readouterr().out
+
+
+def test_latency_is_that_of_inputs_which_every_step_reads(make_config: Any, tmp_path: Path) -> None:
+    train(make_config(**{"Train.max_steps": 2}))
+    recipe = {
+        "vocabulary": {"max_size": 60, "max_length": 8},
+        "gate": None,
+        "latency": {"batches": [2], "rounds": 1},
+    }
+    config = make_config(**{"Data.max_length": 8, "Slim": recipe})
+    table = compress(tmp_path / "run" / "best_model", tmp_path / "out", config)
+    assert "ms at 2 x 8 " in table

@@ -101,6 +101,15 @@ def test_the_budget_leaves_the_most_sensitive_layers_in_float(model: Path, confi
     assert not (tmp_path / "none").exists()
 
 
+def test_a_terminal_is_told_how_far_the_layers_are(
+    model: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    quantize(model, tmp_path / "int8", options(budget=0.5), config)
+    said = capsys.readouterr().err
+    assert f"Each layer alone:   0%|          | 0/{len(ALL)}" in said and "Layers left in float:" in said
+
+
 def test_a_quantised_model_is_exported_and_predicts(
     model: Path, run_values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
