@@ -10,13 +10,13 @@ from ppernie.cpu import cpu_count
 from ppernie.engine.logs import log_to_console
 from ppernie.experiments.folder import experiment_folder
 from ppernie.experiments.loader import load_experiment
-from ppernie.experiments.machine import describe_machine
 from ppernie.experiments.plan import make_plan
 from ppernie.experiments.plots import write_plots
 from ppernie.experiments.report import Findings, as_json, as_markdown
 from ppernie.experiments.runner import execute
 from ppernie.experiments.summary import summarise
 from ppernie.files import write_file
+from ppernie.machine import describe_machine
 
 
 def run_experiment(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ppernie import registry
 from ppernie.bench.compression import Measured, measure
 from ppernie.cpu import cpu_count
-from ppernie.experiments.machine import describe_machine
 from ppernie.files import write_file
 from ppernie.inference.loading import is_export
+from ppernie.machine import describe_machine
 from ppernie.slim.scores import Scores, megabytes, parameters
 from ppernie.table import render
 from ppernie.tasks.pretraining import PretrainingTask

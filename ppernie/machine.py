@@ -1,4 +1,4 @@
-"""The machine that an experiment ran on, in a line."""
+"""The machine that something was measured on, in a line."""
 
 from __future__ import annotations
 
