@@ -73,7 +73,6 @@ def _check_growth(value: Any, report: Report) -> None:
         ("length", "Data.max_length"),
         ("batch_size", "Train.batch_size"),
         ("accumulate_steps", "Train.accumulate_steps"),
-        ("steps", "Train.max_steps"),
     ):
         small, large = value(f"Train.progressive.{first}"), value(full)
         if isinstance(small, int) and isinstance(large, int) and small > large:
