@@ -51,7 +51,7 @@ def _drawn(task: MaskedLanguageModeling, items: list[Item]) -> Iterator[tuple[An
 
 
 def _ppernie(architecture: dict[str, Any], text: str, vocab: str) -> Step:
-    """This library's model, as its trainer runs it."""
+    """This library's model with its kernels; the optimizer is Paddle's, as the other side's."""
     from ppernie.engine.evaluate import network_inputs
     from ppernie.nn.tuning import tune_cpu
 
