@@ -10,7 +10,7 @@ from ppernie.data.batches import evaluation_batches
 from ppernie.data.samples import sample_items
 from ppernie.decoding.stepwise import StepwiseTask
 from ppernie.errors import UserError
-from ppernie.export.int8 import export_int8
+from ppernie.export.int8 import engine_for, export_int8
 from ppernie.export.static_graph import Contents, export_model
 from ppernie.export.steps import export_steps
 from ppernie.inference.deploy import Field
@@ -42,7 +42,7 @@ def export_folder(source: Path, target: Path, config: Config) -> dict[str, Any]:
     description, task, model = opened
     if description.quantization is not None:
         raise UserError(f"{source}: has quantised weights, which no static graph keeps; export the float model")
-    engine = config.Export.engine or ("paddle" if description.int8 is None else "openvino")
+    engine = config.Export.engine or ("paddle" if description.int8 is None else engine_for(description.int8))
     if engine != "paddle" and task.generative:
         raise UserError(f"{source}: writes texts, which is exported for paddle alone; leave Export.engine")
     if isinstance(task, StepwiseTask):

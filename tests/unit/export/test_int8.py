@@ -17,7 +17,7 @@ import yaml
 
 from ppernie.errors import UserError
 from ppernie.export import Contents, Field
-from ppernie.export.int8 import Int8Engine, export_int8
+from ppernie.export.int8 import Int8Engine, engine_for, export_int8
 from ppernie.export.int8_graph import put_int8
 from ppernie.inference.deploy import Deploy
 from ppernie.inference.predictor import Predictor
@@ -212,6 +212,10 @@ def test_weights_too_fine_for_the_cpu_are_told(
     monkeypatch.setattr(logging.getLogger("ppernie"), "propagate", True)
     Predictor(copied)
     assert ("Slim.quantization.weight_bits=7" in caplog.text) == warned
+
+
+def test_weights_for_cpus_without_vnni_run_in_onnx_runtime() -> None:
+    assert [engine_for(Int8(ranges={}, weight_bits=bits)) for bits in (7, 8)] == ["onnxruntime", "openvino"]
 
 
 def test_what_an_int8_export_cannot_do_is_told(copied: Path) -> None:
