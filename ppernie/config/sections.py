@@ -367,8 +367,8 @@ class ExportSection(Section):
     engine: Literal["paddle", "openvino", "onnxruntime", "onnxruntime_dynamic"] | None = Field(
         default=None,
         description="What runs the graph: paddle in float; openvino and onnxruntime in INT8, the ranges those of"
-        " Slim.quantization; onnxruntime_dynamic in INT8, each input's range its own. null: paddle for a model in float;"
-        " else openvino or, where weights have 7 bits for CPUs without VNNI, onnxruntime",
+        " Slim.quantization; onnxruntime_dynamic in INT8, each input's range its own. null: paddle for a model in"
+        " float; else openvino or, where weights have 7 bits for CPUs without VNNI, onnxruntime",
     )
     tolerance: float = Field(default=1e-5, gt=0, description="Largest difference allowed between the two graphs")
     int8_tolerance: float = Field(
