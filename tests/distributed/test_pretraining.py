@@ -80,6 +80,7 @@ def values(world: Path, family: str, name: str, batch_size: int, batches: int, *
         "Optimizer": {"learning_rate": 2e-3, "epsilon": 1e-6, "clip_norm": 0.5},
         "Train": {
             "max_steps": STEPS,
+            "save_every": STEPS,
             "batch_size": batch_size,
             "accumulate_steps": batches,
             "log_every": 1,
