@@ -36,11 +36,6 @@ class Sizes(NamedTuple):
     vocab: int
     bits: int
 
-    @classmethod
-    def of(cls, options: Any) -> Sizes:
-        """From an object that has them as attributes."""
-        return cls(*(getattr(options, field) for field in cls._fields))
-
     @property
     def scheme(self) -> Scheme | None:
         """How its weights are quantised; None where they are not."""

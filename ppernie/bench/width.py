@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,11 +45,6 @@ class Sizes(NamedTuple):
     heads: int
     batch: int
     length: int
-
-    @classmethod
-    def of(cls, options: Any) -> Sizes:
-        """From an object that has them as attributes."""
-        return cls(*(getattr(options, field) for field in cls._fields))
 
 
 def benchmark(sizes: Sizes, widths: Sequence[float], rounds: int, threads: int) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 HELP = "measure training, inference, compression, loading, checkpoints, data, shards or many ranks"
 
@@ -129,6 +132,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sizes(kind: type[T], args: argparse.Namespace) -> T:
+    """A named tuple of the arguments that are called as its fields."""
+    return kind(*(getattr(args, field) for field in kind.__annotations__))
+
+
 def _table(args: argparse.Namespace) -> str:
     if args.bench == "train":
         from ppernie.bench.train import benchmark as benchmark_training
@@ -150,7 +158,7 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.width import Sizes as EncoderSizes
         from ppernie.bench.width import benchmark as benchmark_widths
 
-        return benchmark_widths(EncoderSizes.of(args), args.widths, args.rounds, args.threads)
+        return benchmark_widths(_sizes(EncoderSizes, args), args.widths, args.rounds, args.threads)
     if args.bench == "generate":
         from ppernie.bench.generate import benchmark as benchmark_generation
 
@@ -172,7 +180,7 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.bench.shards import benchmark as benchmark_shards
         from ppernie.bench.wide import Sizes
 
-        return benchmark_shards(Sizes.of(args), args.ranks, args.folder)
+        return benchmark_shards(_sizes(Sizes, args), args.ranks, args.folder)
     if args.bench == "batches":
         from ppernie.bench.batches import benchmark as benchmark_batches
 
@@ -197,7 +205,7 @@ def _table(args: argparse.Namespace) -> str:
         from ppernie.engine.logs import log_to_console
 
         log_to_console()
-        return benchmark_streaming(Sizes.of(args), args.tokens, args.rounds, args.threads, args.folder)
+        return benchmark_streaming(_sizes(Sizes, args), args.tokens, args.rounds, args.threads, args.folder)
     if args.bench == "distributed":
         from ppernie.bench.distributed import benchmark as benchmark_ranks
 
