@@ -2,7 +2,7 @@
 
 An output folder holds ``steps/N-NAME`` for each step, with its scores beside it, and at the end the last one's result
 as ``model``, ``compress_results.json`` and ``results.md``; where the gate refuses a step, the two files alone, as far
-as that step.
+as that step. Where the result is an export, ``steps/0-export`` is the source's, to compare with.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger("ppernie")
 #: config's ``Global.output_dir``.
 Step = Callable[[Path, Path, Any, "Config"], None]
 
-_STEPS_FOLDER, _MODEL = "steps", "model"
+_STEPS_FOLDER, _MODEL, _SOURCE_EXPORT = "steps", "model", "0-export"
 _BUSY = "another process ({owner}) is compressing into this folder; wait for it or choose another --output"
 # Sections and keys on which no step depends.
 _FREE = {"Slim": None, "Eval": ("batch_size",), "Data": ("workers",), "Global": ("output_dir", "threads")}
@@ -130,7 +130,7 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
     folder = output / _STEPS_FOLDER
     places = _places(steps, source, folder, config)
     with writing(folder):
-        forget_others(folder, [place.folder.name for place in places])
+        forget_others(folder, [_SOURCE_EXPORT, *(place.folder.name for place in places)])
         for place in places:
             place.claim()
     before = _scored(places[0], source, config)
@@ -155,7 +155,18 @@ def _run(steps: list[_Named], source: Path, output: Path, config: Config) -> str
                 raise
         stops.append(Stop(step.name, place.folder, after))
     link_folder(stops[-1].folder, output / _MODEL)
+    if len(steps) > 1 and is_export(stops[-1].folder):
+        stops.insert(1, Stop("source, exported", _exported(places[0], source, config), None))
     return write_report(output, stops, config)
+
+
+def _exported(place: Place, source: Path, config: Config) -> Path:
+    """The source's own graph: beside it the table tells what compression gains, and not what a graph does."""
+    own = Place(place.folder.with_name(_SOURCE_EXPORT), place.key)
+    own.claim()
+    if not own.made:
+        _make(_Named("export", _export, True), source, own, config)
+    return own.folder
 
 
 def _make(step: _Named, source: Path, place: Place, config: Config) -> None:

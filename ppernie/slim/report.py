@@ -108,6 +108,7 @@ def _row(record: dict[str, Any], source: dict[str, Any]) -> dict[str, object]:
     peaks = [measured["peak_mb"] for measured in record["latency"].values()]
     if peaks:
         row["peak MB"] = f"{max(peaks):.0f}" if all(peaks) else ""
-    if "metrics" in record:
-        row[record["metric"]] = f"{record['metrics'][record['metric']]:.4f}"
+    if "metrics" in source:
+        metric = source["metric"]
+        row[metric] = f"{record['metrics'][metric]:.4f}" if "metrics" in record else ""
     return row

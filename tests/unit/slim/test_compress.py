@@ -93,6 +93,21 @@ def test_an_export_that_predict_runs(source: Path, recipe: Callable[..., Config]
         compress(tmp_path / "out" / "model", tmp_path / "twice", recipe(export=True))
 
 
+def test_the_graph_of_a_smaller_model_stands_beside_the_sources_own(
+    source: Path, recipe: Callable[..., Config], tmp_path: Path
+) -> None:
+    latency = {"batches": [1], "rounds": 1}
+    steps = {"layers": {"keep": 1}, "export": True, "gate": None, "latency": latency}
+    _, before, exported, layers, after = rows(compress(source, tmp_path / "out", recipe(**steps)))
+    assert [row[0] for row in (before, exported, layers, after)] == ["source", "source, exported", "layers", "export"]
+    assert exported[1] == before[1] and after[1] == layers[1] != before[1]
+    assert float(exported[4]) > 0
+    made = tmp_path / "out" / "steps" / "0-export"
+    stamp = (made / "deploy.yml").stat().st_mtime_ns
+    compress(source, tmp_path / "out", recipe(**steps))
+    assert (made / "deploy.yml").stat().st_mtime_ns == stamp
+
+
 @pytest.mark.parametrize("bits", [True, False])
 def test_a_quantised_model_goes_through_no_step(
     source: Path, recipe: Callable[..., Config], tmp_path: Path, bits: bool
