@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from ppernie.bench.load import write_folders
+from ppernie.data import jieba_words
+from ppernie.data.vocabulary import character_vocabulary
 
 DOCUMENTS = (
     "README.md",
@@ -23,6 +27,7 @@ DOCUMENTS = (
     "model_zoo/ernie_gram/README.md",
     "model_zoo/glm/README.md",
 )
+SMALL_ENCODERS = "model_zoo/ernie_tiny/README.md"
 # What make runs is what runs these tests; benchmarks, experiments and published shards have tests of their own at small
 # sizes.
 ELSEWHERE = re.compile(r"^(make |ppernie (bench|quickstart|experiment) |.* (glm-130b-sat|output/glm-130b-int4) )")
@@ -120,8 +125,43 @@ def test_every_command_runs(checkout: Path, environment: dict[str, str]) -> None
             shrunken += " --vocab-size 4000"
         if re.match("ppernie (zero_shot|harness)", line):
             shrunken += " --limit 8"
-        done = subprocess.run(["bash", "-c", shrunken], cwd=checkout, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{shrunken}\n{done.stdout}\n{done.stderr}"
+        run(shrunken, checkout, environment)
+
+
+def run(command: str, checkout: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(["bash", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_every_command_of_the_small_encoders_runs(checkout: Path, environment: dict[str, str]) -> None:
+    """A small classifier teaches in all stages, in place of a released encoder and of one that was trained for hours."""
+    short = ["Train.max_steps=4", "Train.batch_size=4", "Data.workers=0", *FEW.split(), *SMALL.split()]
+    classifier = "output/ernie3/eprstmt/best_model"
+    taught = [*short, f"Slim.distillation.teacher={classifier}"]
+    vocabulary = checkout / "output" / "quickstart-data" / "vocab.txt"
+    vocabulary.parent.mkdir(parents=True)
+    words = (row["word"] for row in jieba_words.load("train"))
+    vocabulary.write_text("".join(f"{token}\n" for token in character_vocabulary(words, 2)), encoding="utf-8")
+    for command in (
+        "ppernie preprocess -c configs/corpora/zh.yaml",
+        "ppernie preprocess -c configs/corpora/zh_dev.yaml",
+        f"ppernie train -c configs/ernie3/finetune/eprstmt.yaml -o {' '.join(short)}",
+        f"ppernie train -c configs/ernie3/quickstart.yaml -o {' '.join(short)}",
+    ):
+        run(command, checkout, environment)
+    stages = ("general", "general_enhanced", "task_adaptive", "task_specific")
+    for command in commands(SMALL_ENCODERS):
+        line = re.sub(r"#.*$", "", command).strip()
+        options = short
+        if line.startswith("ppernie distill"):
+            options = [f"stages.{stage}.override={json.dumps(taught)}" for stage in stages]
+        elif "task_specific.yaml" in line:
+            options = taught
+        elif line.startswith("ppernie compress"):
+            options = [*short, "Slim.gate=null", "Slim.latency=null"]
+            options += [f"Slim.distil.stages.task_specific.override={json.dumps(short)}"] * ("on_device" in line)
+        run(f"{line} -o {' '.join(shlex.quote(option) for option in options)}", checkout, environment)
 
 
 def test_every_program_runs(checkout: Path, environment: dict[str, str]) -> None:
