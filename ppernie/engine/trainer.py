@@ -135,7 +135,7 @@ class Trainer:
         )
         self.stability = Stability(train, self.total, self.checkpoints, self._take, ranks)
         self.pace = Pace(ranks)
-        self.inputs = input_digests(config, learnt=True)
+        self.inputs = ranks.broadcast_object(input_digests(config, learnt=True) if self.leads else {})
         self.accumulation = Accumulation(self.task, share, self.optimizer.parameters, self.precision, ranks, self.pace)
         self.state = TrainState()
 

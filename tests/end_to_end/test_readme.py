@@ -135,7 +135,7 @@ def run(command: str, checkout: Path, environment: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_every_command_of_the_small_encoders_runs(checkout: Path, environment: dict[str, str]) -> None:
-    """A small classifier teaches in all stages, in place of a released encoder and of one that was trained for hours."""
+    """A small classifier teaches in all stages, in place of a released encoder and of one trained for hours."""
     short = ["Train.max_steps=4", "Train.batch_size=4", "Data.workers=0", *FEW.split(), *SMALL.split()]
     classifier = "output/ernie3/eprstmt/best_model"
     taught = [*short, f"Slim.distillation.teacher={classifier}"]

@@ -47,7 +47,6 @@ class WindowStream(TextStream):
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, longest: int) -> None:
         super().__init__(tokenizer)
-        self._corpus = corpus
         self._windows = Windows(corpus, longest - 2)
 
     def __len__(self) -> int:
@@ -55,7 +54,7 @@ class WindowStream(TextStream):
 
     def sample(self, index: int, length: int, rng: np.random.Generator) -> Features:
         part, _ = self._windows.part(index, length - 2, rng)
-        text = np.asarray(self._corpus.tokens[part], dtype=np.int64)
+        text = np.asarray(self._windows.corpus.tokens[part], dtype=np.int64)
         ids = np.concatenate([[self.tokenizer.cls_id], text, [self.tokenizer.sep_id]])
         return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
 
