@@ -7,10 +7,9 @@ form of its part of speech; the split is by word, so no word of one part occurs 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
+from ppernie.data.corpus.dictionary import jieba_entries
 from ppernie.errors import UserError
 
 # Part-of-speech tags of the dictionary, by their first letters; the longest prefix decides.
@@ -37,25 +36,13 @@ def load(split: str | None) -> list[dict[str, Any]]:
     """
     if split not in SPLITS:
         raise UserError(f"jieba_words has the splits {', '.join(SPLITS)}; set split to one of them")
-    return [{"word": word, "kind": kind} for word, kind in _dictionary() if _split(word) == split]
+    return [{"word": word, "kind": kind_of(tag)} for word, _, tag in jieba_entries() if _split(word) == split]
 
 
 def kind_of(tag: str) -> str:
     """Kind of a part-of-speech tag such as ``nrt``."""
     matches = [prefix for prefix in KINDS if tag.startswith(prefix)]
     return KINDS[max(matches, key=len)] if matches else "other"
-
-
-def _dictionary() -> Iterator[tuple[str, str]]:
-    with warnings.catch_warnings():
-        # Importing jieba warns of setuptools' plans.
-        warnings.simplefilter("ignore")
-        import jieba
-
-    with jieba.get_module_res("dict.txt") as file:
-        for line in file.read().decode("utf-8").splitlines():
-            word, _, tag = line.split(" ")
-            yield word, kind_of(tag)
 
 
 def _split(word: str) -> str:
