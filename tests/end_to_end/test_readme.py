@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,8 @@ from ppernie.bench.load import write_folders
 from ppernie.data import jieba_words
 from ppernie.data.vocabulary import character_vocabulary
 
-DOCUMENTS = (
-    "README.md",
-    "README_zh.md",
-    "CONTRIBUTING.md",
+FRONT = ("README.md", "README_zh.md", "CONTRIBUTING.md")
+CARDS = (
     "model_zoo/ernie3/README.md",
     "model_zoo/ernie3/universal/README.md",
     "model_zoo/ernie_gram/README.md",
@@ -74,17 +72,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def environment(checkout: Path, home: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     return os.environ | own | {"PPERNIE_HOME": str(home), "PPERNIE_OFFLINE": "1"}
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, repository: Path, shared_data: Path) -> Path:
+@pytest.fixture
+def checkout(tmp_path: Path, repository: Path, shared_data: Path) -> Path:
     """A copy of what the commands need, with the data where the documents say."""
-    folder = tmp_path_factory.mktemp("checkout")
+    folder = tmp_path / "checkout"
     for name in ("ppernie", "model_zoo", "configs", "tools"):
         shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data").mkdir()
@@ -105,14 +103,15 @@ def shorten(source: Path, target: Path) -> None:
             copy.write_bytes(b"".join(file.readlines(CORPUS_BYTES)))
 
 
-def shown() -> list[str]:
-    found = [command for document in DOCUMENTS for command in commands(document)]
+def shown(documents: Sequence[str]) -> list[str]:
+    found = [command for document in documents for command in commands(document)]
     return [command for command in dict.fromkeys(found) if not ELSEWHERE.match(command)]
 
 
-def test_every_command_runs(checkout: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("documents", [FRONT, pytest.param((*FRONT, *CARDS), marks=pytest.mark.slow)], ids=len)
+def test_every_command_runs(documents: Sequence[str], checkout: Path, environment: dict[str, str]) -> None:
     """In the order of the documents, as later commands use what earlier ones wrote."""
-    for command in shown():
+    for command in shown(documents):
         line = re.sub(r"#.*$", "", command).strip()
         shrunken = line
         if re.search(r"tools/(train|eval|export_model)\.py", line):
@@ -165,7 +164,7 @@ def test_every_command_of_the_small_encoders_runs(checkout: Path, environment: d
 
 
 def test_every_program_runs(checkout: Path, environment: dict[str, str]) -> None:
-    shown_programs = dict.fromkeys(program for document in DOCUMENTS for program in programs(document))
+    shown_programs = dict.fromkeys(program for document in (*FRONT, *CARDS) for program in programs(document))
     assert shown_programs
     for program in shown_programs:
         command = [sys.executable, "-c", program]
